@@ -1,0 +1,17 @@
+//! Family descriptors: TOML text to [`FamilyFile`], with the place of everything kept.
+
+mod equation;
+mod header;
+mod names;
+mod parse;
+mod read;
+mod stack;
+mod types;
+
+pub use equation::{Equation, Equations, ValueDef};
+pub use header::parse_header;
+pub use parse::{SCHEMA, parse_family, parse_std};
+pub use types::{
+    BlockFile, FamilyFile, FamilyHeader, LayerCase, LayerChoice, MatchTable, Names, PartFile,
+    Refuse, StackFile,
+};

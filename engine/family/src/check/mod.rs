@@ -1,0 +1,75 @@
+//! Static checks of a flat family: names, shadowing, dead values, keys of config.json.
+
+mod harmless;
+mod names;
+mod reach;
+
+use std::collections::HashSet;
+
+use serde_json::Value as Json;
+use sli_config::{Diagnostic, suggest};
+
+use crate::flat::Flat;
+
+pub(crate) use harmless::is_harmless;
+pub(crate) use reach::{Reached, reach};
+
+/// Everything that is wrong with a family whatever the config.
+pub(crate) fn check(flat: &Flat, reached: &Reached) -> Vec<Diagnostic> {
+    let mut errors = names::unknown_names(flat);
+    errors.extend(names::shadowing(flat));
+    errors.extend(needs(flat));
+    errors.extend(dead_values(flat, reached));
+    errors
+}
+
+fn needs(flat: &Flat) -> Vec<Diagnostic> {
+    let missing = flat.needs.iter().filter(|(name, ..)| !flat.values.contains_key(name) && !flat.blocks.contains_key(name));
+    missing
+        .map(|(name, file, span)| {
+            Diagnostic::error(format!("`{}` needs a value or block `{name}`, and `{}` has none", file.name, flat.id.value))
+                .at(file, span.clone(), "needed here")
+                .help(format!("add `{name}` to [values] or a [block.{name}]"))
+        })
+        .collect()
+}
+
+/// Values that the file itself states and nothing reaches.
+fn dead_values(flat: &Flat, reached: &Reached) -> Vec<Diagnostic> {
+    if flat.is_abstract {
+        return Vec::new();
+    }
+    let dead = flat.values.iter().filter(|(name, _)| flat.own_values.contains(*name) && !reached.values.contains(*name) && *name != "tied");
+    dead.map(|(name, value)| {
+        let error = Diagnostic::error(format!("the value `{name}` is used nowhere"))
+            .help("remove it, or use it: a value that nothing reaches has no effect");
+        match value {
+            crate::flat::FlatValue::Equation(parsed) => error.primary(parsed.equation.label("")),
+            crate::flat::FlatValue::Constant(..) => error.at(&flat.file, flat.id.span.clone(), "in this family"),
+        }
+    })
+    .collect()
+}
+
+/// Keys of config.json that nothing handles. A key whose value is null counts as absent.
+pub(crate) fn unhandled_keys(flat: &Flat, reached: &Reached, config: &Json) -> Vec<Diagnostic> {
+    let Some(map) = config.as_object() else {
+        return vec![Diagnostic::error("config.json is not a map of keys")];
+    };
+    let handled = |key: &str| reached.keys.contains(key) || is_harmless(key) || flat.ignore_config.contains_key(key);
+    let known: HashSet<&str> = reached.keys.iter().map(String::as_str).collect();
+    map.iter()
+        .filter(|(key, value)| !value.is_null() && !handled(key))
+        .map(|(key, value)| {
+            let mut shown = value.to_string();
+            if shown.len() > 60 {
+                shown = format!("{}…", shown.chars().take(57).collect::<String>());
+            }
+            let message = format!("config.json says `{key}: {shown}`, and the family `{}` does nothing with that key", flat.id.value);
+            let near = suggest(key, known.iter().copied().filter(|k| !map.contains_key(*k)));
+            Diagnostic::error(message)
+                .help_opt(near.map(|n| format!("did the file mean `{n}`?")))
+                .help(format!("if the key changes nothing, say why in the descriptor: `[ignore_config] {key} = \"…\"`; else use it in an equation"))
+        })
+        .collect()
+}

@@ -1,0 +1,292 @@
+//! Functions on plan values (section 9 of the language), some of which also take tensors.
+
+use std::sync::Arc;
+
+use sli_model::{BinaryOp, Op, UnaryOp};
+
+use super::{Call, Function, functions};
+use crate::compile::R;
+use crate::expr::Node;
+use crate::value::Val;
+
+pub(super) const FUNCTIONS: &[Function] = functions! {
+    "get" 1..=16 [] "get(a, b, …)" => get;
+    "min" 1..=16 [] "min(a, b, …)" => smallest;
+    "max" 1..=16 [] "max(a, b, …)" => largest;
+    "int" 1..=1 [] "int(x)" => int;
+    "float" 1..=1 [] "float(x)" => float;
+    "len" 1..=1 [] "len(list, map or string)" => len;
+    "contains" 2..=2 [] "contains(list, map or string, x)" => contains;
+    "starts_with" 2..=2 [] "starts_with(s, p)" => starts_with;
+    "ends_with" 2..=2 [] "ends_with(s, p)" => ends_with;
+    "strip_prefix" 2..=2 [] "strip_prefix(s, p)" => strip_prefix;
+    "error" 1..=1 [] "error('text')" => error;
+    "at" 2..=2 [] "at(v, i)" => at;
+    "index_of" 2..=2 [] "index_of(list, x)" => index_of;
+    "string" 1..=1 [] "string(i)" => string;
+    "bf16" 1..=1 [] "bf16(v)" => bf16;
+    "normal_quantile" 1..=1 [] "normal_quantile(p)" => normal_quantile;
+    "yarn_mscale" 2..=2 [] "yarn_mscale(factor, a)" => yarn_mscale;
+    "values_of" 2..=2 [] "values_of(map, prefix)" => values_of;
+    "exp" 1..=1 [] "exp(x)" => exp;
+    "log" 1..=1 [] "log(x)" => log;
+    "sqrt" 1..=1 [] "sqrt(x)" => sqrt;
+    "rsqrt" 1..=1 [] "rsqrt(x)" => rsqrt;
+    "sin" 1..=1 [] "sin(x)" => sin;
+    "cos" 1..=1 [] "cos(x)" => cos;
+    "tanh" 1..=1 [] "tanh(x)" => tanh;
+    "abs" 1..=1 [] "abs(x)" => abs;
+    "floor" 1..=1 [] "floor(x)" => floor;
+    "ceil" 1..=1 [] "ceil(x)" => ceil;
+    "pow" 2..=2 [] "pow(a, b)" => pow;
+};
+
+/// The first argument that exists and is not null. Later ones are not evaluated.
+fn get(call: Call<'_, '_, '_>) -> R<Val> {
+    for arg in &call.args {
+        let value = match &arg.node {
+            Node::Member(..) | Node::Index(..) => call.compiler.path_value(call.frame, call.parsed, arg)?,
+            _ => Some(call.compiler.eval(call.frame, call.parsed, arg)?),
+        };
+        if let Some(value) = value.filter(|v| !matches!(v, Val::Null)) {
+            return Ok(value);
+        }
+    }
+    Ok(Val::Null)
+}
+
+fn extreme(mut call: Call<'_, '_, '_>, better: fn(f64, f64) -> bool) -> R<Val> {
+    let mut values = Vec::new();
+    for k in 0..call.count() {
+        match call.val(k)? {
+            Val::List(list) => values.extend(list.iter().cloned()),
+            value => values.push(value),
+        }
+    }
+    let mut best: Option<Val> = None;
+    for value in values {
+        let Some(x) = value.number() else { return Err(call.fail(format!("{} is not a number", value.show()))) };
+        if best.as_ref().and_then(Val::number).is_none_or(|b| better(x, b)) {
+            best = Some(value);
+        }
+    }
+    best.ok_or_else(|| call.fail("an empty list has no smallest and no largest"))
+}
+
+fn smallest(call: Call<'_, '_, '_>) -> R<Val> {
+    extreme(call, |x, best| x < best)
+}
+
+fn largest(call: Call<'_, '_, '_>) -> R<Val> {
+    extreme(call, |x, best| x > best)
+}
+
+/// Towards zero; also reads a string of digits.
+fn int(mut call: Call<'_, '_, '_>) -> R<Val> {
+    match call.val(0)? {
+        Val::Bool(b) => Ok(Val::Int(b.into())),
+        Val::Str(text) => match text.trim().parse() {
+            Ok(i) => Ok(Val::Int(i)),
+            Err(_) => Err(call.fail(format!("'{text}' is not a whole number"))),
+        },
+        value => match value.number() {
+            Some(x) if x.is_finite() => Ok(Val::Int(x.trunc() as i64)),
+            _ => Err(call.fail(format!("{} is not a number", value.show()))),
+        },
+    }
+}
+
+fn float(mut call: Call<'_, '_, '_>) -> R<Val> {
+    call.number(0).map(Val::Float)
+}
+
+fn len(mut call: Call<'_, '_, '_>) -> R<Val> {
+    let n = match call.val(0)? {
+        Val::List(list) => list.len(),
+        Val::Map(map) => map.len(),
+        Val::Str(text) => text.chars().count(),
+        other => return Err(call.fail(format!("{} has no length", other.show()))),
+    };
+    Ok(Val::Int(n as i64))
+}
+
+fn contains(mut call: Call<'_, '_, '_>) -> R<Val> {
+    let wanted = call.val(1)?;
+    let found = match (call.val(0)?, &wanted) {
+        (Val::List(list), _) => list.iter().any(|v| v.equals(&wanted) == Some(true)),
+        (Val::Map(map), Val::Str(key)) => map.contains_key(&**key),
+        (Val::Str(text), Val::Str(part)) => text.contains(&**part),
+        (other, _) => return Err(call.fail(format!("{} cannot contain {}", other.show(), wanted.show()))),
+    };
+    Ok(Val::Bool(found))
+}
+
+fn starts_with(mut call: Call<'_, '_, '_>) -> R<Val> {
+    Ok(Val::Bool(call.string(0)?.starts_with(&*call.string(1)?)))
+}
+
+fn ends_with(mut call: Call<'_, '_, '_>) -> R<Val> {
+    Ok(Val::Bool(call.string(0)?.ends_with(&*call.string(1)?)))
+}
+
+fn strip_prefix(mut call: Call<'_, '_, '_>) -> R<Val> {
+    let (text, prefix) = (call.string(0)?, call.string(1)?);
+    Ok(Val::Str(text.strip_prefix(&*prefix).unwrap_or(&text).into()))
+}
+
+fn error(mut call: Call<'_, '_, '_>) -> R<Val> {
+    let text = call.string(0)?;
+    Err(call.compiler.fail(call.frame, call.parsed, call.expr, &*text))
+}
+
+/// v[i] if v is a list, else v; null stays null.
+fn at(mut call: Call<'_, '_, '_>) -> R<Val> {
+    let Val::List(list) = call.val(0)? else { return call.val(0) };
+    let i = call.int(1)?;
+    let found = usize::try_from(i).ok().and_then(|i| list.get(i).cloned());
+    found.ok_or_else(|| call.fail(format!("the list has {} elements; there is none at {i}", list.len())))
+}
+
+fn index_of(mut call: Call<'_, '_, '_>) -> R<Val> {
+    let list = call.list(0)?;
+    let wanted = call.val(1)?;
+    let found = list.iter().position(|v| v.equals(&wanted) == Some(true));
+    found.map(|i| Val::Int(i as i64)).ok_or_else(|| call.fail(format!("the list has no element {}", wanted.show())))
+}
+
+fn string(mut call: Call<'_, '_, '_>) -> R<Val> {
+    match call.val(0)? {
+        Val::Str(text) => Ok(Val::Str(text)),
+        value => match value.integer() {
+            Some(i) => Ok(Val::Str(i.to_string().into())),
+            None => Err(call.fail(format!("{} has no short text", value.show()))),
+        },
+    }
+}
+
+/// Rounded to bfloat16, ties to even.
+fn bf16(mut call: Call<'_, '_, '_>) -> R<Val> {
+    let bits = (call.number(0)? as f32).to_bits();
+    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) & 0xffff_0000;
+    Ok(Val::Float(f64::from(f32::from_bits(rounded))))
+}
+
+/// z with Phi(z) = p: bisection on the complementary error function's series is exact enough and short.
+fn normal_quantile(mut call: Call<'_, '_, '_>) -> R<Val> {
+    let p = call.number(0)?;
+    if !(p > 0.0 && p < 1.0) {
+        return Err(call.fail(format!("a probability lies between 0 and 1, {p} does not")));
+    }
+    let (mut low, mut high) = (-40.0f64, 40.0f64);
+    for _ in 0..200 {
+        let middle = 0.5 * (low + high);
+        if normal_cdf(middle) < p { low = middle } else { high = middle }
+    }
+    Ok(Val::Float(0.5 * (low + high)))
+}
+
+/// Phi(z): Abramowitz and Stegun 26.2.10 near 0, the continued fraction 26.2.14 in the tails.
+fn normal_cdf(z: f64) -> f64 {
+    let density = (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    if z.abs() < 5.0 {
+        let (mut term, mut sum) = (z, z);
+        for k in 1..200 {
+            term *= z * z / (2 * k + 1) as f64;
+            sum += term;
+        }
+        return 0.5 + density * sum;
+    }
+    let mut fraction = 0.0;
+    for k in (1..60).rev() {
+        fraction = f64::from(k) / (z.abs() + fraction);
+    }
+    let tail = density / (z.abs() + fraction);
+    if z > 0.0 { 1.0 - tail } else { tail }
+}
+
+/// 0.1 a ln(factor) + 1, 1 if factor <= 1 (YaRN, arXiv 2309.00071, section 3.4).
+fn yarn_mscale(mut call: Call<'_, '_, '_>) -> R<Val> {
+    Ok(Val::Float(super::rope::mscale(call.number(0)?, call.number(1)?)))
+}
+
+fn values_of(mut call: Call<'_, '_, '_>) -> R<Val> {
+    let prefix = call.string(1)?;
+    match call.val(0)? {
+        Val::Map(map) => {
+            let found = map.iter().filter(|(k, _)| k.starts_with(&*prefix)).map(|(_, v)| v.clone());
+            Ok(Val::List(Arc::new(found.collect())))
+        }
+        other => Err(call.fail(format!("{} is not a map", other.show()))),
+    }
+}
+
+/// A function of a number or, elementwise, of a tensor.
+fn either(mut call: Call<'_, '_, '_>, op: UnaryOp, plain: fn(f64) -> f64) -> R<Val> {
+    match call.val(0)? {
+        Val::Tensor(..) => {
+            let x = call.tensor(0)?;
+            Ok(call.push(Op::Unary(op), vec![Some(x)]))
+        }
+        _ => call.number(0).map(|x| Val::Float(plain(x))),
+    }
+}
+
+fn exp(call: Call<'_, '_, '_>) -> R<Val> {
+    either(call, UnaryOp::Exp, f64::exp)
+}
+
+fn log(call: Call<'_, '_, '_>) -> R<Val> {
+    either(call, UnaryOp::Log, f64::ln)
+}
+
+fn sqrt(call: Call<'_, '_, '_>) -> R<Val> {
+    either(call, UnaryOp::Sqrt, f64::sqrt)
+}
+
+fn rsqrt(call: Call<'_, '_, '_>) -> R<Val> {
+    either(call, UnaryOp::Rsqrt, |x| 1.0 / x.sqrt())
+}
+
+fn sin(call: Call<'_, '_, '_>) -> R<Val> {
+    either(call, UnaryOp::Sin, f64::sin)
+}
+
+fn cos(call: Call<'_, '_, '_>) -> R<Val> {
+    either(call, UnaryOp::Cos, f64::cos)
+}
+
+fn tanh(call: Call<'_, '_, '_>) -> R<Val> {
+    either(call, UnaryOp::Tanh, f64::tanh)
+}
+
+fn abs(mut call: Call<'_, '_, '_>) -> R<Val> {
+    if let Val::Int(i) = call.val(0)? {
+        return Ok(Val::Int(i.abs()));
+    }
+    either(call, UnaryOp::Abs, f64::abs)
+}
+
+/// Of a number: an integer.
+fn whole(call: Call<'_, '_, '_>, op: UnaryOp, plain: fn(f64) -> f64) -> R<Val> {
+    Ok(match either(call, op, plain)? {
+        Val::Float(x) => Val::Int(x as i64),
+        tensor => tensor,
+    })
+}
+
+fn floor(call: Call<'_, '_, '_>) -> R<Val> {
+    whole(call, UnaryOp::Floor, f64::floor)
+}
+
+fn ceil(call: Call<'_, '_, '_>) -> R<Val> {
+    whole(call, UnaryOp::Ceil, f64::ceil)
+}
+
+fn pow(mut call: Call<'_, '_, '_>) -> R<Val> {
+    let (a, b) = (call.val(0)?, call.val(1)?);
+    if let (Some(a), Some(b)) = (a.number(), b.number()) {
+        return Ok(Val::Float(a.powf(b)));
+    }
+    let inputs = vec![Some(call.tensor(0)?), Some(call.tensor(1)?)];
+    Ok(call.push(Op::Binary(BinaryOp::Pow), inputs))
+}

@@ -1,0 +1,19 @@
+//! Families: detection, the equation compiler, and the way from a descriptor and a config.json to a plan.
+//!
+//! A family is a TOML file (`families/<id>.toml`); `docs/language.md` specifies it. This crate follows
+//! `extends` and `include`, checks names and keys, evaluates the equations of every layer and gives a
+//! `sli_model::ModelPlan`. It reads no tensors: `sli_model::bind` meets the plan with a checkpoint.
+
+mod check;
+mod compile;
+mod descriptor;
+mod expr;
+mod flat;
+mod functions;
+mod prune;
+mod registry;
+mod value;
+
+pub use descriptor::{Descriptor, Family};
+pub use functions::signatures;
+pub use registry::Registry;

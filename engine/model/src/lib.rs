@@ -1,0 +1,31 @@
+//! Pure values of sli-pipe: dtypes, the tensor graph, model plans, shape inference, binding.
+//!
+//! This crate knows nothing of files, TOML, CEL or torch: a plan is plain data that can be
+//! printed, compared, hashed and serialised, whoever made it (a descriptor or a plugin).
+
+pub mod bind;
+pub mod cost;
+pub mod display;
+mod dtype;
+mod graph;
+pub mod infer;
+pub mod names;
+mod num;
+mod op;
+mod op_name;
+mod plan;
+mod rope;
+#[cfg(test)]
+mod testing;
+
+pub use dtype::DType;
+pub use graph::{
+    Graph, GraphInput, Node, Origin, Param, ParamForm, ParamId, Point, StackValue, Value,
+};
+pub use names::{Base, NameRules, ParamName};
+pub use num::{Num, Scalar};
+pub use op::{
+    Activation, Attend, BinaryOp, Experts, LinearScan, Op, Relative, ScanNormalize, Sizes, UnaryOp,
+};
+pub use plan::{InputKind, LayerPlan, ModelPlan, StackPlan};
+pub use rope::{Axes, Frequencies, Rope};

@@ -1,0 +1,82 @@
+//! Bytes of weights that are converted or stacked once they are read, as `sli_torch::prepare` does it.
+
+use sli_model::bind::{BoundGraph, BoundParam};
+use sli_model::{DType, Graph, Op, Param, ParamForm};
+
+/// A matrix whose copy would be larger is converted in pieces.
+const WHOLE: u64 = 512 << 20;
+/// The pieces of such a matrix, and their results, at most.
+const PIECE: u64 = 64 << 20;
+
+/// Bytes that exist beside the arena while the nodes marked in `need` are computed. `stored` gives element
+/// type and number of elements of a tensor.
+pub(super) fn converted(
+    graph: &Graph,
+    bound: &BoundGraph,
+    need: &[bool],
+    stored: &dyn Fn(u32) -> (DType, u64),
+    compute: DType,
+) -> u64 {
+    let mut bytes = 0;
+    for id in graph.params_of(need) {
+        let index = id.0 as usize;
+        bytes += param(graph, index, &graph.params[index], &bound.params[index], stored, compute);
+    }
+    // Experts are converted one at a time.
+    let bodies = bound.experts.iter().filter(|(node, _)| need[*node as usize]).map(|(node, body)| {
+        let Op::Experts(experts) = &graph.nodes[*node as usize].op else { return 0 };
+        let expert = |index: usize, param: &Param| match (&body.params[index], param.form) {
+            (BoundParam::Absent, _) => 0,
+            (BoundParam::Many(many), _) => many.iter().map(|tensor| one(stored(*tensor), compute)).max().unwrap_or(0),
+            (BoundParam::One(tensor), ParamForm::Slice) => one(stored(*tensor), compute) / experts.count.max(1),
+            (BoundParam::One(tensor), _) => one(stored(*tensor), compute),
+        };
+        experts.body.params.iter().enumerate().map(|(index, param)| expert(index, param)).sum()
+    });
+    bytes + bodies.max().unwrap_or(0)
+}
+
+fn param(
+    graph: &Graph,
+    index: usize,
+    param: &Param,
+    bound: &BoundParam,
+    stored: &dyn Fn(u32) -> (DType, u64),
+    compute: DType,
+) -> u64 {
+    match bound {
+        BoundParam::Absent => 0,
+        BoundParam::One(_) if param.form == ParamForm::One && only_table(graph, index) => 0,
+        BoundParam::One(tensor) => match one(stored(*tensor), compute) {
+            bytes if bytes > WHOLE => PIECE,
+            bytes => bytes,
+        },
+        // Stacked: always a copy, and then perhaps another of the compute type.
+        BoundParam::Many(many) => {
+            let copy = |tensor: &u32| {
+                let (dtype, count) = stored(*tensor);
+                dtype.size() as u64 * count + one((dtype, count), compute)
+            };
+            many.iter().map(copy).sum()
+        }
+    }
+}
+
+/// Bytes of the converted copy of a tensor; 0 if it needs none.
+fn one((dtype, count): (DType, u64), compute: DType) -> u64 {
+    match dtype {
+        dtype if dtype == compute || dtype == DType::I64 => 0,
+        dtype if dtype.is_float() => count * compute.size().max(4.min(dtype.size())) as u64,
+        _ => count * DType::I64.size() as u64,
+    }
+}
+
+/// Whether a parameter is read as the table of `embedding` only: then it is not converted.
+fn only_table(graph: &Graph, param: usize) -> bool {
+    let is_param = |node: u32| matches!(graph.nodes[node as usize].op, Op::Param(id) if id.0 as usize == param);
+    let mut uses = graph.nodes.iter().flat_map(|node| {
+        let inputs = node.inputs.iter().enumerate();
+        inputs.filter(|(_, input)| input.is_some_and(|value| is_param(value.node))).map(move |(slot, _)| (&node.op, slot))
+    });
+    uses.all(|(op, slot)| matches!(op, Op::Embedding) && slot == 1)
+}

@@ -1,0 +1,215 @@
+//! The executor: demand-driven, in node order, values freed at their last use.
+
+mod args;
+mod eval;
+mod names;
+mod sequence;
+
+pub(crate) use args::Args;
+
+use crate::error::ExecError;
+use crate::kinds::kind_of;
+use crate::weights::ParamValue;
+use crate::{RowSet, RtValue, Tensor, TensorError, Weights};
+use sli_model::{DType, Graph, GraphInput, Op, Origin, Value};
+use std::sync::Arc;
+
+/// What a graph is run on.
+pub struct Batch<'a> {
+    /// The token set of the stack: that of `distances()`.
+    pub set: Arc<RowSet>,
+    /// Values from outside. `None` is an error if a node needs it.
+    pub inputs: &'a dyn Fn(&GraphInput) -> Option<RtValue>,
+    /// The dtype of matrix products; values from outside should have it.
+    pub compute: DType,
+}
+
+/// Runs what `wanted` needs of a graph and returns these values, in their order.
+///
+/// Float results have the compute dtype unless torch's promotion widens them: a bf16 value that meets
+/// an f32 vector becomes f32 (cast what goes on to the next layer). Integers are i64.
+///
+/// # Errors
+/// The first operation that fails, with its origin.
+pub fn run(
+    graph: &Graph,
+    weights: &Weights,
+    batch: &Batch,
+    wanted: &[Value],
+) -> std::result::Result<Vec<RtValue>, ExecError> {
+    let _guard = tch::no_grad_guard();
+    let mut run = Run::new(graph, weights, batch, wanted)?;
+    run.all()?;
+    let mut fetched = Vec::with_capacity(wanted.len());
+    for value in wanted {
+        let Some(found) = run.peek(*value) else {
+            let origin = graph.nodes.get(value.node as usize).map(|n| n.origin.clone()).unwrap_or_default();
+            return Err(ExecError::new("a value was asked for that the checkpoint does not give", &origin));
+        };
+        // results must outlive the weights, which may lie in an arena of the reader
+        fetched.push(found.settled(weights, &run.entered));
+    }
+    Ok(fetched)
+}
+
+/// What the body of `experts` is run with.
+pub(crate) struct Body<'a> {
+    pub(crate) compute: DType,
+    pub(crate) origin: &'a Origin,
+    set: &'a Arc<RowSet>,
+}
+
+impl Body<'_> {
+    /// `out` of the body for the tokens `x` `[n, C]` of one expert.
+    pub(crate) fn run(
+        &self,
+        body: &Graph,
+        weights: &Weights,
+        x: tch::Tensor,
+    ) -> std::result::Result<tch::Tensor, ExecError> {
+        let x = Tensor::own(x);
+        let inputs = |input: &GraphInput| match input {
+            GraphInput::X => Some(RtValue::plain(x.clone())),
+            _ => None,
+        };
+        let batch = Batch { set: self.set.clone(), inputs: &inputs, compute: self.compute };
+        let Some(out) = body.output("out") else {
+            return Err(ExecError::new("`experts`: the block has no `out`", self.origin));
+        };
+        let made = run(body, weights, &batch, &[out])?;
+        match made.into_iter().next() {
+            Some(RtValue::Tensor { tensor, .. }) => Ok(tensor.raw().shallow_clone()),
+            _ => Err(ExecError::new("`experts`: the block does not return a tensor", self.origin)),
+        }
+    }
+}
+
+/// The results of one node: `None` where the checkpoint lacks an optional parameter.
+type Results = Vec<Option<RtValue>>;
+
+/// A graph on its way.
+struct Run<'a> {
+    graph: &'a Graph,
+    weights: &'a Weights,
+    batch: &'a Batch<'a>,
+    compute: tch::Kind,
+    /// Results that are still needed, by node.
+    results: Vec<Results>,
+    /// How often each result will still be read, by node.
+    readers: Vec<Vec<u32>>,
+    /// Values that came from outside; they may look into foreign memory.
+    entered: Vec<Tensor>,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        graph: &'a Graph,
+        weights: &'a Weights,
+        batch: &'a Batch<'a>,
+        wanted: &[Value],
+    ) -> std::result::Result<Run<'a>, ExecError> {
+        let compute = kind_of(batch.compute).map_err(|e| ExecError::new(e.0, &Origin::default()))?;
+        let nodes = graph.nodes.len();
+        if let Some(beyond) = wanted.iter().find(|value| value.node as usize >= nodes) {
+            let message = format!("value {} of a graph of {nodes} nodes was asked for", beyond.node);
+            return Err(ExecError::new(message, &Origin::default()));
+        }
+        let mut readers = vec![Vec::new(); nodes];
+        let mut read = |value: &Value| {
+            let counts: &mut Vec<u32> = &mut readers[value.node as usize];
+            if counts.len() <= value.out as usize {
+                counts.resize(value.out as usize + 1, 0);
+            }
+            counts[value.out as usize] += 1;
+        };
+        let need = graph.needed(wanted.iter().copied());
+        wanted.iter().for_each(&mut read);
+        for (node, _) in graph.nodes.iter().zip(&need).filter(|(_, need)| **need) {
+            node.inputs.iter().flatten().for_each(&mut read);
+        }
+        let results = vec![Vec::new(); nodes];
+        Ok(Run { graph, weights, batch, compute, results, readers, entered: Vec::new() })
+    }
+
+    fn all(&mut self) -> std::result::Result<(), ExecError> {
+        for index in 0..self.graph.nodes.len() {
+            if self.readers[index].is_empty() {
+                continue;
+            }
+            let mut made = self.node(index)?;
+            // results that nobody reads are not kept
+            for (out, result) in made.iter_mut().enumerate() {
+                if self.readers[index].get(out).copied().unwrap_or(0) == 0 {
+                    *result = None;
+                }
+            }
+            self.results[index] = made;
+        }
+        Ok(())
+    }
+
+    fn node(&mut self, index: usize) -> std::result::Result<Results, ExecError> {
+        let (graph, weights) = (self.graph, self.weights);
+        let node = &graph.nodes[index];
+        let inputs: Vec<Option<RtValue>> = node.inputs.iter().map(|input| input.and_then(|v| self.take(v))).collect();
+        match &node.op {
+            Op::Input(input) => match (self.batch.inputs)(input) {
+                Some(value) => {
+                    if let RtValue::Tensor { tensor, .. } = &value {
+                        self.entered.push(tensor.clone());
+                    }
+                    Ok(vec![Some(value)])
+                }
+                None => Err(ExecError::new(format!("{} is not available here", names::input(input)), &node.origin)),
+            },
+            Op::Param(id) => match weights.params.get(id.0 as usize) {
+                Some(ParamValue::One(tensor)) => Ok(vec![Some(RtValue::plain(tensor.clone()))]),
+                Some(ParamValue::Absent) => Ok(vec![None]),
+                _ => {
+                    let name = graph.params.get(id.0 as usize).map_or("?", |p| p.name.path.as_str());
+                    Err(ExecError::new(format!("parameter `{name}` was not made ready"), &node.origin))
+                }
+            },
+            Op::Experts(op) => {
+                let body = Body { compute: self.batch.compute, origin: &node.origin, set: &self.batch.set };
+                eval::mixture(op, &Args::new(inputs), weights.experts.get(&(index as u32)), &body)
+            }
+            op => {
+                let args = Args::new(inputs);
+                let context = eval::Context { compute: self.compute, set: &self.batch.set };
+                eval::eval(op, &args, &context).map_err(|e| failed(op, &args, e, &node.origin))
+            }
+        }
+    }
+
+    /// A result for one of its readers; the last one gets it for good.
+    fn take(&mut self, value: Value) -> Option<RtValue> {
+        let (node, out) = (value.node as usize, value.out as usize);
+        self.readers[node][out] -= 1;
+        let slot = self.results[node].get_mut(out)?;
+        if self.readers[node][out] == 0 { slot.take() } else { slot.clone() }
+    }
+
+    fn peek(&self, value: Value) -> Option<RtValue> {
+        self.results[value.node as usize].get(value.out as usize)?.clone()
+    }
+}
+
+fn failed(op: &Op, args: &Args, error: TensorError, origin: &Origin) -> ExecError {
+    ExecError::new(format!("`{}` of {}: {error}", names::op(op), args.describe()), origin)
+}
+
+impl RtValue {
+    /// The value, kept alive by whatever foreign memory it looks into.
+    fn settled(self, weights: &Weights, entered: &[Tensor]) -> RtValue {
+        let settle = |tensor: Tensor| tensor.settled(entered.iter().chain(weights.tensors()));
+        match self {
+            RtValue::Tensor { tensor, rows } => RtValue::Tensor { tensor: settle(tensor), rows },
+            RtValue::Bias(bias) => RtValue::Bias(Arc::new(bias.map_tensors(&settle))),
+            scalar => scalar,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! Elementwise arithmetic, activations and reductions over the last dim.
+
+use crate::error::{Result, fail};
+use crate::kinds::{is_float, upcast};
+use crate::kinds::cast;
+use sli_model::{Activation, BinaryOp, Num, Scalar, UnaryOp};
+use tch::{Kind, Tensor};
+
+/// `Op::Unary`.
+pub(crate) fn unary(op: UnaryOp, x: &Tensor) -> Result<Tensor> {
+    Ok(match op {
+        UnaryOp::Neg => x.f_neg()?,
+        UnaryOp::Exp => x.f_exp()?,
+        UnaryOp::Log => x.f_log()?,
+        UnaryOp::Sqrt => x.f_sqrt()?,
+        UnaryOp::Rsqrt => x.f_rsqrt()?,
+        UnaryOp::Sin => x.f_sin()?,
+        UnaryOp::Cos => x.f_cos()?,
+        UnaryOp::Tanh => x.f_tanh()?,
+        UnaryOp::Abs => x.f_abs()?,
+        UnaryOp::Floor => x.f_floor()?,
+        UnaryOp::Ceil => x.f_ceil()?,
+    })
+}
+
+/// `Op::Unary` of a plain number.
+pub(crate) fn unary_number(op: UnaryOp, x: Scalar) -> Scalar {
+    if let (Scalar::Int(i), UnaryOp::Neg) = (x, op) {
+        return Scalar::Int(i.wrapping_neg());
+    }
+    if let (Scalar::Int(i), UnaryOp::Abs) = (x, op) {
+        return Scalar::Int(i.wrapping_abs());
+    }
+    let x = x.as_f64();
+    Scalar::Float(Num(match op {
+        UnaryOp::Neg => -x,
+        UnaryOp::Exp => x.exp(),
+        UnaryOp::Log => x.ln(),
+        UnaryOp::Sqrt => x.sqrt(),
+        UnaryOp::Rsqrt => 1.0 / x.sqrt(),
+        UnaryOp::Sin => x.sin(),
+        UnaryOp::Cos => x.cos(),
+        UnaryOp::Tanh => x.tanh(),
+        UnaryOp::Abs => x.abs(),
+        UnaryOp::Floor => x.floor(),
+        UnaryOp::Ceil => x.ceil(),
+    }))
+}
+
+/// `Op::Activation`.
+pub(crate) fn activation(kind: Activation, x: &Tensor) -> Result<Tensor> {
+    if !is_float(x.kind()) {
+        fail!("an activation of whole numbers ({:?})", x.kind());
+    }
+    Ok(match kind {
+        Activation::Silu => x.f_silu()?,
+        Activation::Gelu => x.f_gelu("none")?,
+        Activation::GeluTanh => x.f_gelu("tanh")?,
+        Activation::Gelu10 => x.f_gelu("none")?.f_clamp_(-10.0, 10.0)?,
+        Activation::QuickGelu => x.f_mul_scalar(1.702)?.f_sigmoid_()?.f_mul_(x)?,
+        Activation::Relu => x.f_relu()?,
+        Activation::Relu2 => x.f_relu()?.f_square_()?,
+        Activation::Tanh => x.f_tanh()?,
+        Activation::Sigmoid => x.f_sigmoid()?,
+        Activation::Softplus => x.f_softplus()?,
+        Activation::Mish => x.f_mish()?,
+        Activation::Elu => x.f_elu()?,
+        Activation::LeakyRelu => x.f_leaky_relu()?,
+        Activation::Identity => x.shallow_clone(),
+    })
+}
+
+/// `Op::Binary` of two tensors, with libtorch's broadcasting and promotion.
+pub(crate) fn binary(op: BinaryOp, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    Ok(match op {
+        BinaryOp::Add => a.f_add(b)?,
+        BinaryOp::Sub => a.f_sub(b)?,
+        BinaryOp::Mul => a.f_mul(b)?,
+        BinaryOp::Div => a.f_div(b)?,
+        BinaryOp::Pow => a.f_pow(b)?,
+    })
+}
+
+/// `Op::Binary` of two numbers; whole numbers stay whole where the result is.
+pub(crate) fn binary_numbers(op: BinaryOp, a: Scalar, b: Scalar) -> Scalar {
+    if let (Scalar::Int(x), Scalar::Int(y)) = (a, b) {
+        let whole = match op {
+            BinaryOp::Add => x.checked_add(y),
+            BinaryOp::Sub => x.checked_sub(y),
+            BinaryOp::Mul => x.checked_mul(y),
+            BinaryOp::Div => None,
+            BinaryOp::Pow => u32::try_from(y).ok().and_then(|y| x.checked_pow(y)),
+        };
+        if let Some(whole) = whole {
+            return Scalar::Int(whole);
+        }
+    }
+    let (x, y) = (a.as_f64(), b.as_f64());
+    Scalar::Float(Num(match op {
+        BinaryOp::Add => x + y,
+        BinaryOp::Sub => x - y,
+        BinaryOp::Mul => x * y,
+        BinaryOp::Div => x / y,
+        BinaryOp::Pow => x.powf(y),
+    }))
+}
+
+/// A number as a tensor without dims that takes part in arithmetic with `other` and leaves its type:
+/// libtorch reads its full value whatever the type of `other`.
+pub(crate) fn number_beside(number: Scalar, other: &Tensor) -> Result<Tensor> {
+    let raw = match number {
+        Scalar::Int(i) if !is_float(other.kind()) => Tensor::f_from_slice(&[i])?,
+        _ if !is_float(other.kind()) => Tensor::f_from_slice(&[number.as_f64() as f32])?,
+        _ => Tensor::f_from_slice(&[number.as_f64()])?,
+    };
+    Ok(raw.f_reshape([0i64; 0])?)
+}
+
+/// `Op::Clamp`.
+pub(crate) fn clamp(x: &Tensor, lo: Option<Num>, hi: Option<Num>) -> Result<Tensor> {
+    let finite = |n: Option<Num>| n.map(|n| n.0).filter(|n| n.is_finite());
+    Ok(match (finite(lo), finite(hi)) {
+        (None, None) => x.shallow_clone(),
+        (Some(lo), None) => x.f_clamp_min(lo)?,
+        (None, Some(hi)) => x.f_clamp_max(hi)?,
+        (Some(lo), Some(hi)) => x.f_clamp(lo, hi)?,
+    })
+}
+
+/// c tanh(x / c) (`Op::Softcap`), in f32.
+pub(crate) fn softcap(x: &Tensor, c: f64) -> Result<Tensor> {
+    cast(&upcast(x)?.f_div_scalar(c)?.f_tanh_()?.f_mul_scalar_(c)?, x.kind())
+}
+
+/// Softmax over the last dim; libtorch accumulates in f32.
+pub(crate) fn softmax(x: &Tensor) -> Result<Tensor> {
+    Ok(x.f_softmax(-1, None)?)
+}
+
+/// Sum over the last dim, which stays as 1.
+pub(crate) fn sum(x: &Tensor) -> Result<Tensor> {
+    Ok(x.f_sum_dim_intlist(-1, true, None)?)
+}
+
+/// Mean over the last dim, which stays as 1; of whole numbers in f32.
+pub(crate) fn mean(x: &Tensor) -> Result<Tensor> {
+    let kind = if is_float(x.kind()) { x.kind() } else { Kind::Float };
+    Ok(x.f_mean_dim(-1, true, kind)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! `cargo xtask`: everything a developer of sli-pipe does more than once.
+//!
+//! The crate depends on nothing heavy, so that `cargo xtask setup` runs seconds after a fresh clone.
+//! Each command is one module; [`bundle`] holds the one way in which foreign files come into the
+//! project (download, verify, unpack aside, rename).
+
+mod bundle;
+mod failure;
+mod fetch;
+mod interrupt;
+mod libtorch;
+mod models;
+mod pip;
+mod python;
+mod say;
+mod schemas;
+mod stamp;
+mod steps;
+mod unpack;
+mod wheel;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::{failure::Failure, workspace::Workspace};
+
+/// Developer commands of sli-pipe.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Fetch libtorch into `.deps/`, or check the one that `LIBTORCH` names
+    Setup,
+    /// Set up if needed, build in release, run `pipelines/quickstart.toml`
+    Demo,
+    /// Set up if needed, then check the format, lint and run all tests
+    Test,
+    /// Fetch the real models that tests use into `.deps/models/`
+    Models,
+    /// Write the JSON schemas of the user's files into `schemas/`
+    Schemas {
+        /// Write nothing; fail where a committed schema is not what the types say now
+        #[arg(long)]
+        check: bool,
+    },
+    /// Make the Python environment of the reference scripts in `.deps/venv`
+    Python,
+    /// Make the parity fixtures again, with transformers
+    Parity {
+        /// Passed on to `tests/parity/generate.py`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Train the bundled quickstart model again
+    QuickstartModel {
+        /// Passed on to `pipelines/quickstart/train.py`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn run(command: &Command, workspace: &Workspace) -> Result<(), Failure> {
+    match command {
+        Command::Setup => libtorch::ensure(workspace),
+        Command::Demo => steps::demo(workspace),
+        Command::Test => steps::test(workspace),
+        Command::Models => models::ensure(workspace),
+        Command::Schemas { check: false } => schemas::write(workspace),
+        Command::Schemas { check: true } => schemas::check(workspace),
+        Command::Python => python::ensure(workspace).map(drop),
+        Command::Parity { arguments } => {
+            python::script(workspace, "tests/parity/generate.py", arguments)
+        }
+        Command::QuickstartModel { arguments } => {
+            python::script(workspace, "pipelines/quickstart/train.py", arguments)
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = interrupt::listen().and_then(|()| run(&arguments.command, &Workspace::find()));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            say::failure(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
