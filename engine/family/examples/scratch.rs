@@ -1,18 +1,17 @@
 //! scratch
 #![allow(clippy::print_stdout, clippy::all)]
+use sli_family::Family;
 fn main() {
-    let mut r = sli_family::Registry::shipped();
-    let args: Vec<String> = std::env::args().collect();
-    if args[1] == "all" { r.add_dir(std::path::Path::new("/work/shared/sketches")).unwrap();
-        let ids: Vec<String> = r.ids().iter().map(|s| s.to_string()).collect();
-        let mut bad = 0;
-        for id in ids { if let Err(e) = r.get(&id) { bad += 1; println!("== {id}\n{}", sli_config::render(&e, false)); } }
-        println!("bad {bad}");
-        return; }
-    let text = std::fs::read_to_string(&args[1]).unwrap();
-    let config: serde_json::Value = serde_json::from_str(&text).unwrap();
-    match r.detect(&config).and_then(|d| sli_family::Family::plan(&*d, &config)) {
-        Ok(plan) => { println!("{:#?}", plan.stacks[0].layers.last().unwrap().graph.points); println!("{} layers, {:?}", plan.stacks[0].layers.len(), plan.names); }
-        Err(e) => println!("{}", sli_config::render(&e, false)),
+    let r = sli_family::Registry::shipped();
+    for dir in std::env::args().skip(1) {
+        let config: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(format!("{dir}/config.json")).unwrap()).unwrap();
+        let tensors: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(format!("{dir}/tensors.json")).unwrap()).unwrap();
+        let infos: Vec<sli_model::bind::TensorInfo> = tensors.as_object().unwrap().iter().map(|(n, t)| sli_model::bind::TensorInfo { name: n.clone(),
+            shape: t["shape"].as_array().unwrap().iter().map(|d| d.as_u64().unwrap()).collect(), dtype: sli_model::DType::F32 }).collect();
+        match r.detect(&config).and_then(|d| d.plan(&config)) {
+            Ok(plan) => { let b = sli_model::bind::bind(&plan, &infos); println!("== {dir} ok={} {}", b.report.is_ok(), b.report);
+              if dir.ends_with("mixtral") { println!("{}", plan.stacks[0].layers[0].graph); } }
+            Err(e) => println!("== {dir}\n{}", sli_config::render(&e, false)),
+        }
     }
 }

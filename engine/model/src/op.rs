@@ -159,7 +159,7 @@ pub enum Op {
         /// The query stands that much later than its index.
         ahead: i64,
     },
-    /// `x [N, H, D], table [B, H or 1, D]` -> score bias x·table[r] (DeBERTa and kin).
+    /// `x [N, H, D], table [B, H or 1, D]` -> score bias `x·table[r]` (DeBERTa and kin).
     RelativeScores(Relative),
     /// `x [N, H, D], table [2, H, D], types [N]` -> score bias x_q·table[types_q == types_k ? 0 : 1].
     SegmentScores,
@@ -355,7 +355,7 @@ impl Sizes {
 /// softmax in f32; times v. A row with no visible key gives 0 (and lse -inf).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Attend {
-    /// k <= q only (or k < prefix[q]).
+    /// k <= q only (or `k < prefix[q]`).
     pub causal: bool,
     /// q - k < window; if not causal also k - q < window.
     pub window: Option<u64>,

@@ -33,18 +33,30 @@ impl RunError {
 
     /// The input is wrong in several places.
     pub fn inputs(diagnostics: Vec<Diagnostic>) -> RunError {
-        RunError { kind: ErrorKind::Input, diagnostics, cancelled: false }
+        RunError {
+            kind: ErrorKind::Input,
+            diagnostics,
+            cancelled: false,
+        }
     }
 
     /// The run failed.
     pub fn run(diagnostic: Diagnostic) -> RunError {
-        RunError { kind: ErrorKind::Run, diagnostics: vec![diagnostic], cancelled: false }
+        RunError {
+            kind: ErrorKind::Run,
+            diagnostics: vec![diagnostic],
+            cancelled: false,
+        }
     }
 
     /// The user stopped the run.
     pub fn cancelled() -> RunError {
         let diagnostic = Diagnostic::error("the run was stopped; nothing was left in the output folder");
-        RunError { kind: ErrorKind::Run, diagnostics: vec![diagnostic], cancelled: true }
+        RunError {
+            kind: ErrorKind::Run,
+            diagnostics: vec![diagnostic],
+            cancelled: true,
+        }
     }
 
     /// Writing `path` failed: names the path, and says what to do if the disk is full.
@@ -64,7 +76,10 @@ impl RunError {
 
     /// Reading `path` failed.
     pub fn read(path: &Path, error: &std::io::Error) -> RunError {
-        RunError::input(Diagnostic::error(format!("`{}` could not be read: {error}", path.display())))
+        RunError::input(Diagnostic::error(format!(
+            "`{}` could not be read: {error}",
+            path.display()
+        )))
     }
 }
 

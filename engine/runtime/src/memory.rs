@@ -57,7 +57,9 @@ pub fn trim() {
 pub fn available() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let system = parse(&text, "MemAvailable:").unwrap_or(0);
-    let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse::<u64>().ok());
+    let limit = fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()
+        .and_then(|text| text.trim().parse::<u64>().ok());
     limit.map_or(system, |limit| limit.min(system))
 }
 
@@ -93,6 +95,9 @@ mod tests {
 
     #[test]
     fn sizes_are_readable() {
-        assert_eq!([show(5), show(1536), show(900 << 20), show(3 << 29)], ["5 B", "1.5 KiB", "900.0 MiB", "1.50 GiB"]);
+        assert_eq!(
+            [show(5), show(1536), show(900 << 20), show(3 << 29)],
+            ["5 B", "1.5 KiB", "900.0 MiB", "1.50 GiB"]
+        );
     }
 }

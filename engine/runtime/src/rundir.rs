@@ -59,7 +59,7 @@ pub struct Manifest {
 
 /// A run directory while its outputs are written. Dropped without [`RunDir::commit`] it removes them again.
 #[derive(Debug)]
-pub struct RunDir {
+pub(crate) struct RunDir {
     dir: PathBuf,
     /// The folder did not exist before.
     made: bool,
@@ -75,13 +75,15 @@ pub struct RunDir {
 ///
 /// # Errors
 /// The folder holds something and `overwrite` is not set, or something that is not of an earlier run.
-pub fn check(dir: &Path, overwrite: bool) -> Result<Vec<String>> {
+pub(crate) fn check(dir: &Path, overwrite: bool) -> Result<Vec<String>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
             let message = format!("the output folder `{}` is a file", dir.display());
-            return Err(RunError::input(Diagnostic::error(message).help("choose another `[output] dir`")));
+            return Err(RunError::input(
+                Diagnostic::error(message).help("choose another `[output] dir`"),
+            ));
         }
         Err(error) => return Err(RunError::read(dir, &error)),
     };
@@ -105,15 +107,22 @@ pub fn check(dir: &Path, overwrite: bool) -> Result<Vec<String>> {
         None => Ok(known),
         Some(foreign) => {
             let message = format!("`{shown}` holds `{foreign}`, which no earlier run wrote");
-            Err(RunError::input(Diagnostic::error(message).help("choose another `[output] dir`, or move that file away")))
+            Err(RunError::input(
+                Diagnostic::error(message).help("choose another `[output] dir`, or move that file away"),
+            ))
         }
     }
 }
 
 /// The files of the run that `dir` holds.
 fn earlier(dir: &Path) -> Vec<String> {
-    let manifest = fs::read(dir.join(MANIFEST)).ok().and_then(|text| serde_json::from_slice::<Manifest>(&text).ok());
-    let outputs = manifest.into_iter().flat_map(|manifest| manifest.outputs).map(|output| output.file);
+    let manifest = fs::read(dir.join(MANIFEST))
+        .ok()
+        .and_then(|text| serde_json::from_slice::<Manifest>(&text).ok());
+    let outputs = manifest
+        .into_iter()
+        .flat_map(|manifest| manifest.outputs)
+        .map(|output| output.file);
     outputs.chain([MANIFEST.into(), REPORT.into()]).collect()
 }
 
@@ -122,7 +131,7 @@ impl RunDir {
     ///
     /// # Errors
     /// As [`check`], or the folder cannot be made.
-    pub fn create(dir: &Path, overwrite: bool) -> Result<RunDir> {
+    pub(crate) fn create(dir: &Path, overwrite: bool) -> Result<RunDir> {
         let replaced = check(dir, overwrite)?;
         let made = !dir.exists();
         fs::create_dir_all(dir).map_err(|error| RunError::write(dir, &error))?;
@@ -135,7 +144,10 @@ impl RunDir {
             committed: false,
             write_seconds: 0.0,
         };
-        for entry in fs::read_dir(dir).map_err(|error| RunError::read(dir, &error))?.flatten() {
+        for entry in fs::read_dir(dir)
+            .map_err(|error| RunError::read(dir, &error))?
+            .flatten()
+        {
             if entry.file_name().to_string_lossy().ends_with(PARTIAL) {
                 fs::remove_file(entry.path()).map_err(|error| RunError::write(&entry.path(), &error))?;
             }
@@ -143,16 +155,11 @@ impl RunDir {
         Ok(run_dir)
     }
 
-    /// The folder.
-    pub fn path(&self) -> &Path {
-        &self.dir
-    }
-
     /// Begins an output called `name` under its temporary name, and returns that path too.
     ///
     /// # Errors
     /// The file cannot be created.
-    pub fn begin(&mut self, name: &str) -> Result<(OutFile, PathBuf)> {
+    pub(crate) fn begin(&mut self, name: &str) -> Result<(OutFile, PathBuf)> {
         let path = self.dir.join(format!("{name}{PARTIAL}"));
         let file = OutFile::create(&path)?;
         self.temporary.push(path.clone());
@@ -160,17 +167,23 @@ impl RunDir {
     }
 
     /// Notes a complete output.
-    pub fn complete(&mut self, name: &str, stage: &str, kind: &str, finished: Finished) {
+    pub(crate) fn complete(&mut self, name: &str, stage: &str, kind: &str, finished: Finished) {
         self.write_seconds += finished.seconds;
         let Finished { bytes, sha256, .. } = finished;
-        self.outputs.push(Output { file: name.into(), stage: stage.into(), kind: kind.into(), bytes, sha256 });
+        self.outputs.push(Output {
+            file: name.into(),
+            stage: stage.into(),
+            kind: kind.into(),
+            bytes,
+            sha256,
+        });
     }
 
     /// Writes a small output in one go.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn write(&mut self, name: &str, stage: &str, kind: &str, bytes: &[u8]) -> Result<()> {
+    pub(crate) fn write(&mut self, name: &str, stage: &str, kind: &str, bytes: &[u8]) -> Result<()> {
         let (mut file, _) = self.begin(name)?;
         file.write_at(0, bytes)?;
         let finished = file.finish()?;
@@ -179,12 +192,12 @@ impl RunDir {
     }
 
     /// The complete outputs so far.
-    pub fn outputs(&self) -> &[Output] {
+    pub(crate) fn outputs(&self) -> &[Output] {
         &self.outputs
     }
 
     /// Seconds spent in writing and hashing complete outputs.
-    pub fn write_seconds(&self) -> f64 {
+    pub(crate) fn write_seconds(&self) -> f64 {
         self.write_seconds
     }
 
@@ -193,20 +206,26 @@ impl RunDir {
     ///
     /// # Errors
     /// The folder cannot be written; what has its name by then stays without manifest and report.
-    pub fn commit(mut self, fingerprint: Fingerprint, report: &impl Serialize) -> Result<Vec<Output>> {
+    pub(crate) fn commit(mut self, fingerprint: Fingerprint, report: &impl Serialize) -> Result<Vec<Output>> {
         self.outputs.sort_by(|a, b| a.file.cmp(&b.file));
         // The report goes first and comes last, so that at no time a report stands beside other outputs.
         for name in self.replaced.iter().rev() {
             let path = self.dir.join(name);
             match fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(RunError::write(&path, &error)),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(RunError::write(&path, &error));
+                }
                 _ => {}
             }
         }
         for output in &self.outputs {
             self.rename(&output.file)?;
         }
-        let manifest = Manifest { version: 1, fingerprint, outputs: self.outputs.clone() };
+        let manifest = Manifest {
+            version: 1,
+            fingerprint,
+            outputs: self.outputs.clone(),
+        };
         self.write_json(MANIFEST, &manifest)?;
         self.write_json(REPORT, report)?;
         self.committed = true;
@@ -251,7 +270,9 @@ mod tests {
 
     fn names(dir: &Path) -> Vec<String> {
         let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect();
         names.sort();
         names
     }
@@ -263,11 +284,15 @@ mod tests {
         let mut run = RunDir::create(&dir, false).unwrap();
         run.write("score.jsonl", "score", "scores", b"abc").unwrap();
         assert_eq!(names(&dir), ["score.jsonl.partial"]);
-        run.commit(Fingerprint::default(), &serde_json::json!({"a": 1})).unwrap();
+        run.commit(Fingerprint::default(), &serde_json::json!({"a": 1}))
+            .unwrap();
         assert_eq!(names(&dir), [MANIFEST, REPORT, "score.jsonl"]);
         let manifest: Manifest = serde_json::from_slice(&fs::read(dir.join(MANIFEST)).unwrap()).unwrap();
         assert_eq!((manifest.version, manifest.outputs[0].bytes), (1, 3));
-        assert_eq!(manifest.outputs[0].sha256, crate::write::sha256_of(&dir.join("score.jsonl")).unwrap());
+        assert_eq!(
+            manifest.outputs[0].sha256,
+            crate::write::sha256_of(&dir.join("score.jsonl")).unwrap()
+        );
     }
 
     #[test]
@@ -291,9 +316,17 @@ mod tests {
         check(dir, false).unwrap();
         fs::write(dir.join("thesis.tex"), "").unwrap();
         let error = check(dir, false).unwrap_err();
-        assert!(error.to_string().ends_with("is not empty: it holds `thesis.tex`"), "{error}");
+        assert!(
+            error.to_string().ends_with("is not empty: it holds `thesis.tex`"),
+            "{error}"
+        );
         let error = check(dir, true).unwrap_err();
-        assert!(error.to_string().ends_with("holds `thesis.tex`, which no earlier run wrote"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .ends_with("holds `thesis.tex`, which no earlier run wrote"),
+            "{error}"
+        );
         let error = check(&dir.join("thesis.tex"), false).unwrap_err();
         assert!(error.to_string().ends_with("is a file"), "{error}");
     }

@@ -8,7 +8,7 @@ use sli_model::{Graph, GraphInput, ModelPlan, Op, Value};
 
 /// What a unit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub(crate) enum Role {
     /// What enters a stack.
     Enter {
         /// Which stack.
@@ -32,34 +32,50 @@ pub enum Role {
 
 /// One graph of the plan with its tensors and types.
 #[derive(Clone, Copy, Debug)]
-pub struct Unit<'a> {
+pub(crate) struct Unit<'a> {
     /// What it is.
-    pub role: Role,
+    pub(crate) role: Role,
     /// The graph.
-    pub graph: &'a Graph,
+    pub(crate) graph: &'a Graph,
     /// Its tensors and types.
-    pub bound: &'a BoundGraph,
+    pub(crate) bound: &'a BoundGraph,
 }
 
 /// All units of a plan, in the order they run.
-pub fn units<'a>(plan: &'a ModelPlan, binding: &'a Binding) -> Vec<Unit<'a>> {
+pub(crate) fn units<'a>(plan: &'a ModelPlan, binding: &'a Binding) -> Vec<Unit<'a>> {
     let mut units = Vec::new();
     for (stack, (written, bound)) in plan.stacks.iter().zip(&binding.stacks).enumerate() {
-        units.push(Unit { role: Role::Enter { stack }, graph: &written.enter, bound: &bound.enter });
+        units.push(Unit {
+            role: Role::Enter { stack },
+            graph: &written.enter,
+            bound: &bound.enter,
+        });
         for (layer, (written, bound)) in written.layers.iter().zip(&bound.layers).enumerate() {
-            units.push(Unit { role: Role::Layer { stack, layer }, graph: &written.graph, bound });
+            units.push(Unit {
+                role: Role::Layer { stack, layer },
+                graph: &written.graph,
+                bound,
+            });
         }
         if let (Some(graph), Some(bound)) = (&written.last, &bound.last) {
-            units.push(Unit { role: Role::Last { stack }, graph, bound });
+            units.push(Unit {
+                role: Role::Last { stack },
+                graph,
+                bound,
+            });
         }
     }
-    units.push(Unit { role: Role::Head, graph: &plan.head, bound: &binding.head });
+    units.push(Unit {
+        role: Role::Head,
+        graph: &plan.head,
+        bound: &binding.head,
+    });
     units
 }
 
 impl Role {
     /// The stack it belongs to; the head belongs to the last one.
-    pub fn stack(self, plan: &ModelPlan) -> usize {
+    pub(crate) fn stack(self, plan: &ModelPlan) -> usize {
         match self {
             Role::Enter { stack } | Role::Layer { stack, .. } | Role::Last { stack } => stack,
             Role::Head => plan.stacks.len() - 1,
@@ -67,7 +83,7 @@ impl Role {
     }
 
     /// What messages and reports call it: `embed`, `decoder.3`, `decoder.final`, `head`.
-    pub fn name(self, plan: &ModelPlan) -> String {
+    pub(crate) fn name(self, plan: &ModelPlan) -> String {
         match self {
             Role::Enter { .. } if plan.stacks.len() == 1 => "embed".into(),
             Role::Enter { stack } => format!("{}.embed", plan.stacks[stack].name),
@@ -80,18 +96,23 @@ impl Role {
 
 impl Unit<'_> {
     /// What the sweep itself needs of it: the residual stream, `let`, `carry`, `final`.
-    pub fn results(&self) -> Vec<(&str, Value)> {
+    pub(crate) fn results(&self) -> Vec<(&str, Value)> {
         let wanted = |name: &str| match self.role {
             Role::Enter { .. } => name == "x" || name.starts_with("let.") || name.starts_with("carry."),
             Role::Layer { .. } => name == "out" || name.starts_with("carry."),
             Role::Last { .. } => name == "final",
             Role::Head => false,
         };
-        self.graph.outputs.iter().filter(|output| wanted(&output.0)).map(|output| (output.0.as_str(), output.1)).collect()
+        self.graph
+            .outputs
+            .iter()
+            .filter(|output| wanted(&output.0))
+            .map(|output| (output.0.as_str(), output.1))
+            .collect()
     }
 
     /// The tensors that these values need, sorted, each once.
-    pub fn tensors(&self, wanted: &[Value]) -> Vec<u32> {
+    pub(crate) fn tensors(&self, wanted: &[Value]) -> Vec<u32> {
         let need = self.graph.needed(wanted.iter().copied());
         let mut tensors = BTreeSet::new();
         for id in self.graph.params_of(&need) {
@@ -110,24 +131,37 @@ impl Unit<'_> {
 
     /// Tensors that outlive the unit: what `let` and `carry` values without a row per token may look into.
     /// They stay in memory, so that an arena is free as soon as its unit is done.
-    pub fn lasting_tensors(&self) -> Vec<u32> {
+    pub(crate) fn lasting_tensors(&self) -> Vec<u32> {
         let lasting = |name: &str, value: Value| {
             let rows = self.bound.value_type(value).is_some_and(|kind| kind.rows().is_some());
             (name.starts_with("let.") || name.starts_with("carry.")) && !rows
         };
-        let values: Vec<Value> = self.results().into_iter().filter(|(name, value)| lasting(name, *value)).map(|r| r.1).collect();
-        if values.is_empty() { Vec::new() } else { self.tensors(&values) }
+        let values: Vec<Value> = self
+            .results()
+            .into_iter()
+            .filter(|(name, value)| lasting(name, *value))
+            .map(|r| r.1)
+            .collect();
+        if values.is_empty() {
+            Vec::new()
+        } else {
+            self.tensors(&values)
+        }
     }
 
     /// Whether the nodes that `wanted` needs read that input.
-    pub fn reads(&self, wanted: &[Value], is: impl Fn(&GraphInput) -> bool) -> bool {
+    pub(crate) fn reads(&self, wanted: &[Value], is: impl Fn(&GraphInput) -> bool) -> bool {
         let need = self.graph.needed(wanted.iter().copied());
         let reads = |op: &Op| matches!(op, Op::Input(input) if is(input));
-        self.graph.nodes.iter().zip(&need).any(|(node, need)| *need && reads(&node.op))
+        self.graph
+            .nodes
+            .iter()
+            .zip(&need)
+            .any(|(node, need)| *need && reads(&node.op))
     }
 
     /// The type of a value.
-    pub fn value_type(&self, value: Value) -> Option<&ValueType> {
+    pub(crate) fn value_type(&self, value: Value) -> Option<&ValueType> {
         self.bound.value_type(value)
     }
 }

@@ -77,8 +77,12 @@ impl Checker<'_> {
         let mut found = Vec::new();
         parsed.root.walk(&mut |expr: &Expr| match &expr.node {
             Node::Name(name) if !names.contains(name.as_str()) => {
-                let near = suggest(name, names.iter().copied());
-                found.push((expr.span, format!("nothing is called `{name}`"), near.map(str::to_owned)));
+                let near = suggest(name, names.iter().copied()).filter(|_| name.len() > 2);
+                let message = match TENSOR_NAMES.contains(&name.as_str()) {
+                    true => format!("`{name}` is a tensor; plan values cannot use it"),
+                    false => format!("nothing is called `{name}`"),
+                };
+                found.push((expr.span, message, near.map(str::to_owned)));
             }
             Node::Call(name, _) if functions::find(name).is_none() && !flat.blocks.contains_key(name) => {
                 let known: Vec<&str> = functions::names().into_iter().chain(flat.blocks.keys().map(String::as_str)).collect();

@@ -227,16 +227,16 @@ impl Compiler<'_> {
         self.frames[lets.0].args.insert("x".to_owned(), x.clone());
         self.scope.let_frame = Some(lets);
         let mut let_values = IndexMap::new();
-        for name in stack.lets.equations.keys() {
-            let value = self.equation(lets, name, (lets, here, &here.root))?;
+        for name in sorted_names(&stack.lets) {
+            let value = self.equation(lets, &name, (lets, here, &here.root))?;
             leaves(&value, &format!("let.{name}"), &mut outputs);
             let_values.insert(name.clone(), value);
         }
         let frame = self.add_frame(Frame::new(stack.carry.clone(), Sight::Tensors, Path::root(), format!("{chain} carry")));
         self.frames[frame.0].args.insert("x".to_owned(), x);
         let mut carry = IndexMap::new();
-        for name in stack.carry.equations.keys() {
-            let value = self.equation(frame, name, (frame, here, &here.root))?;
+        for name in sorted_names(&stack.carry) {
+            let value = self.equation(frame, &name, (frame, here, &here.root))?;
             leaves(&value, &format!("carry.{name}"), &mut outputs);
             carry.insert(name.clone(), value);
         }
@@ -360,8 +360,8 @@ impl Compiler<'_> {
         let x = self.input(GraphInput::X, (frame, &here, &here.root));
         self.frames[frame.0].args.insert("x".to_owned(), x);
         let (mut outputs, mut unavailable, mut errors) = (Vec::new(), Vec::new(), Vec::new());
-        for name in self.family.head.clone().equations.keys() {
-            match self.equation(frame, name, (frame, &here, &here.root)) {
+        for name in sorted_names(&self.family.head.clone()) {
+            match self.equation(frame, &name, (frame, &here, &here.root)) {
                 Ok(Val::Tensor(_, value)) => outputs.push((name.clone(), value)),
                 Ok(_) => {}
                 Err(error) if error.message.ends_with(super::lookup::SWITCHED_OFF) => unavailable.push((name.clone(), error.message)),
@@ -370,6 +370,13 @@ impl Compiler<'_> {
         }
         if errors.is_empty() { Ok((self.finish_graph(outputs, Vec::new()), unavailable)) } else { Err(errors) }
     }
+}
+
+/// The equations of a table in an order that does not depend on the file.
+fn sorted_names(table: &Table) -> Vec<String> {
+    let mut names: Vec<String> = table.equations.keys().cloned().collect();
+    names.sort();
+    names
 }
 
 /// The tensors and biases in a value, by path.

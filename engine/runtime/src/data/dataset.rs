@@ -18,7 +18,11 @@ pub struct Field {
 impl Field {
     /// An empty field.
     pub fn new(name: impl Into<String>) -> Field {
-        Field { name: name.into(), ids: Vec::new(), offsets: vec![0] }
+        Field {
+            name: name.into(),
+            ids: Vec::new(),
+            offsets: vec![0],
+        }
     }
 
     /// Adds a document.
@@ -63,6 +67,8 @@ pub struct Dataset {
     pub skipped: u64,
     /// Documents that were cut.
     pub truncated: u64,
+    /// Tokens that were cut off.
+    pub tokens_cut: u64,
     /// Rows that became several documents.
     pub split: u64,
 }
@@ -96,7 +102,9 @@ impl Dataset {
     /// Bytes of memory it takes.
     pub fn bytes(&self) -> u64 {
         let fields = self.fields.iter().chain(&self.token_types);
-        let tokens: usize = fields.map(|field| 4 * field.ids.capacity() + 8 * field.offsets.capacity()).sum();
+        let tokens: usize = fields
+            .map(|field| 4 * field.ids.capacity() + 8 * field.offsets.capacity())
+            .sum();
         // A boxed string is 16 bytes here and at least 32 at the allocator.
         let ids: usize = self.ids.iter().map(|id| 16 + id.len().max(16) + 16).sum();
         (tokens + ids) as u64
@@ -137,7 +145,10 @@ mod tests {
         for ids in [&[1, 2, 3][..], &[4], &[5, 6]] {
             field.push(ids);
         }
-        assert_eq!((field.document(1), field.tokens(2), field.total(1..3)), (&[4][..], 2, 3));
+        assert_eq!(
+            (field.document(1), field.tokens(2), field.total(1..3)),
+            (&[4][..], 2, 3)
+        );
         assert_eq!(field.slice(0..2), [1, 2, 3, 4]);
     }
 
@@ -147,7 +158,12 @@ mod tests {
             let mut field = Field::new("input_ids");
             documents.iter().for_each(|ids| field.push(ids));
             let ids = documents.iter().map(|_| "a".into()).collect();
-            Dataset { ids, fields: vec![field], ..Dataset::default() }.fingerprint()
+            Dataset {
+                ids,
+                fields: vec![field],
+                ..Dataset::default()
+            }
+            .fingerprint()
         };
         assert_ne!(dataset(&[&[1, 2], &[3]]), dataset(&[&[1], &[2, 3]]));
         assert_eq!(dataset(&[&[1, 2]]), dataset(&[&[1, 2]]));

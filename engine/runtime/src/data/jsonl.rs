@@ -38,15 +38,20 @@ pub(super) fn parse(line: &str, place: Place, text_field: &str) -> std::result::
     let object: Map<String, Value> = match serde_json::from_str(line) {
         Ok(Value::Object(object)) => object,
         Ok(_) => {
-            return Err(Diagnostic::error(format!("{place}: the line is not a JSON object"))
-                .help(format!("a row looks like {{\"{text_field}\": \"…\"}} or {{\"input_ids\": [1, 2, 3]}}")));
+            return Err(
+                Diagnostic::error(format!("{place}: the line is not a JSON object")).help(format!(
+                    "a row looks like {{\"{text_field}\": \"…\"}} or {{\"input_ids\": [1, 2, 3]}}"
+                )),
+            );
         }
         Err(error) => {
             let column = error.column();
             // serde_json ends with " at line 1 column c", and the line is always 1 here.
             let message = error.to_string();
             let message = message.split(" at line ").next().unwrap_or_default();
-            return Err(Diagnostic::error(format!("{place}: the line is not valid JSON: {message}, at column {column}")));
+            return Err(Diagnostic::error(format!(
+                "{place}: the line is not valid JSON: {message}, at column {column}"
+            )));
         }
     };
     let wrong = |key: &str, what: &str| Diagnostic::error(format!("{place}: `{key}` is not {what}"));
@@ -79,13 +84,19 @@ pub(super) fn parse(line: &str, place: Place, text_field: &str) -> std::result::
             None if keys.is_empty() => "the row has no fields".to_owned(),
             None => format!("the row has {}; name the field with `[data] text`", quoted(&keys)),
         };
-        return Err(Diagnostic::error(format!("{place}: the row has neither `{text_field}` nor `input_ids`")).help(help));
+        return Err(
+            Diagnostic::error(format!("{place}: the row has neither `{text_field}` nor `input_ids`")).help(help),
+        );
     }
     Ok(RawRow { place, id, text, ids })
 }
 
 fn quoted(keys: &[&str]) -> String {
-    keys.iter().take(8).map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+    keys.iter()
+        .take(8)
+        .map(|key| format!("`{key}`"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 #[cfg(test)]
@@ -112,9 +123,16 @@ mod tests {
     fn errors_name_file_and_line() {
         let error = |line: &str| parse(line, place(), "text").unwrap_err();
         assert_eq!(error("{\"text\": 1}").message, "a.jsonl:3: `text` is not a string");
-        assert!(error("{\"text\": ").message.starts_with("a.jsonl:3: the line is not valid JSON: EOF"));
+        assert!(
+            error("{\"text\": ")
+                .message
+                .starts_with("a.jsonl:3: the line is not valid JSON: EOF")
+        );
         assert_eq!(error("[1]").message, "a.jsonl:3: the line is not a JSON object");
-        assert_eq!(error("{\"input_ids\": [1.5]}").message, "a.jsonl:3: `input_ids` is not a list of whole numbers");
+        assert_eq!(
+            error("{\"input_ids\": [1.5]}").message,
+            "a.jsonl:3: `input_ids` is not a list of whole numbers"
+        );
         let missing = error("{\"Text\": \"a\"}");
         assert_eq!(missing.message, "a.jsonl:3: the row has neither `text` nor `input_ids`");
         assert_eq!(missing.help, ["the row has `Text`: set `[data] text = \"Text\"`"]);

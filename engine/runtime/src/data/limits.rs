@@ -34,7 +34,13 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         let (long, empty) = (LongDocuments::Error, EmptyDocuments::Error);
-        Limits { fields: Vec::new(), token_types: None, max_tokens: None, long, empty }
+        Limits {
+            fields: Vec::new(),
+            token_types: None,
+            max_tokens: None,
+            long,
+            empty,
+        }
     }
 }
 
@@ -51,14 +57,26 @@ impl Limits {
 }
 
 /// Checks that `ids` are numbers from 0 below `rows`.
-pub(super) fn check_ids(ids: &[i64], rows: Option<u64>, field: &str, place: &Place) -> std::result::Result<Vec<u32>, Diagnostic> {
+pub(super) fn check_ids(
+    ids: &[i64],
+    rows: Option<u64>,
+    field: &str,
+    place: &Place,
+) -> std::result::Result<Vec<u32>, Diagnostic> {
     let rows = rows.unwrap_or(u64::from(u32::MAX));
-    match ids.iter().enumerate().find(|(_, id)| u64::try_from(**id).map_or(true, |id| id >= rows)) {
+    match ids
+        .iter()
+        .enumerate()
+        .find(|(_, id)| u64::try_from(**id).map_or(true, |id| id >= rows))
+    {
         None => Ok(ids.iter().map(|id| *id as u32).collect()),
         Some((at, id)) => {
             let (thing, remedy) = match field {
                 "token_type_ids" => ("token types", "token types count from 0"),
-                _ => ("entries in the model's vocabulary", "use the tokenizer that belongs to this model"),
+                _ => (
+                    "entries in the model's vocabulary",
+                    "use the tokenizer that belongs to this model",
+                ),
             };
             let message = format!("{place}: token {at} of `{field}` is {id}, but there are {rows} {thing}");
             Err(Diagnostic::error(message).help(remedy))
@@ -76,15 +94,23 @@ mod tests {
         assert_eq!(check_ids(&[0, 9], Some(10), "input_ids", &place), Ok(vec![0, 9]));
         for bad in [10, -1] {
             let error = check_ids(&[0, bad], Some(10), "input_ids", &place).unwrap_err();
-            let want = format!("a.jsonl:2: token 1 of `input_ids` is {bad}, but there are 10 entries in the model's vocabulary");
+            let want = format!(
+                "a.jsonl:2: token 1 of `input_ids` is {bad}, but there are 10 entries in the model's vocabulary"
+            );
             assert_eq!(error.message, want);
         }
     }
 
     #[test]
     fn the_stricter_limit_wins() {
-        let field = FieldLimits { positions: Some(8), ..FieldLimits::default() };
-        let limits = |max_tokens| Limits { max_tokens, ..Limits::default() };
+        let field = FieldLimits {
+            positions: Some(8),
+            ..FieldLimits::default()
+        };
+        let limits = |max_tokens| Limits {
+            max_tokens,
+            ..Limits::default()
+        };
         assert_eq!(limits(None).longest(&field).unwrap().0, 8);
         assert_eq!(limits(Some(4)).longest(&field).unwrap().0, 4);
         assert_eq!(limits(Some(9)).longest(&field), Some((8, "the model's positions")));

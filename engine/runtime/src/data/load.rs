@@ -87,16 +87,35 @@ impl<'a> Loader<'a> {
     fn new(limits: &'a Limits, options: &'a DataOptions) -> Loader<'a> {
         let fields = limits.fields.iter().map(|field| Field::new(&*field.name)).collect();
         let token_types = limits.token_types.map(|_| Field::new("token_type_ids"));
-        let dataset = Dataset { fields, token_types, ..Dataset::default() };
+        let dataset = Dataset {
+            fields,
+            token_types,
+            ..Dataset::default()
+        };
         let (seen, problems) = (HashMap::new(), Problems::default());
-        Loader { limits, options, tokenizer: None, dataset, seen, rows: 0, problems }
+        Loader {
+            limits,
+            options,
+            tokenizer: None,
+            dataset,
+            seen,
+            rows: 0,
+            problems,
+        }
     }
 
     fn take(&mut self, batch: Vec<(u64, RawRow)>) -> Result<()> {
         let special = self.options.special_tokens;
         let needs_text = |row: &RawRow| row.field("input_ids").is_none();
-        let texts: Vec<&str> = (batch.iter().filter(|(_, row)| needs_text(row))).filter_map(|(_, row)| row.text.as_deref()).collect();
-        let mut encoded = if texts.is_empty() { Vec::new() } else { self.tokenizer()?.batch(texts, special)? }.into_iter();
+        let texts: Vec<&str> = (batch.iter().filter(|(_, row)| needs_text(row)))
+            .filter_map(|(_, row)| row.text.as_deref())
+            .collect();
+        let mut encoded = if texts.is_empty() {
+            Vec::new()
+        } else {
+            self.tokenizer()?.batch(texts, special)?
+        }
+        .into_iter();
         for (number, row) in &batch {
             let encoded = if needs_text(row) { encoded.next() } else { None };
             let empty_text = encoded.is_some() && row.text.as_deref() == Some("");
@@ -114,7 +133,13 @@ impl<'a> Loader<'a> {
         Ok(self.tokenizer.as_ref().expect("it was just opened"))
     }
 
-    fn add(&mut self, number: u64, row: &RawRow, encoded: Option<Encoded>, empty: bool) -> std::result::Result<(), Diagnostic> {
+    fn add(
+        &mut self,
+        number: u64,
+        row: &RawRow,
+        encoded: Option<Encoded>,
+        empty: bool,
+    ) -> std::result::Result<(), Diagnostic> {
         let place = &row.place;
         let (bos, encoded_ids, encoded_types) = match &encoded {
             Some(encoded) => (encoded.bos, Some(encoded.ids.as_slice()), encoded.types.as_deref()),
@@ -123,9 +148,16 @@ impl<'a> Loader<'a> {
         let mut fields = Vec::new();
         for field in &self.limits.fields {
             let given = row.field(&field.name);
-            let ids = if field.name == "input_ids" { given.or(encoded_ids) } else { given };
+            let ids = if field.name == "input_ids" {
+                given.or(encoded_ids)
+            } else {
+                given
+            };
             let ids = ids.ok_or_else(|| {
-                Diagnostic::error(format!("{place}: the row has no `{}`, which this model needs", field.name))
+                Diagnostic::error(format!(
+                    "{place}: the row has no `{}`, which this model needs",
+                    field.name
+                ))
             })?;
             if empty || ids.is_empty() {
                 return self.empty(place, &field.name);
@@ -151,34 +183,55 @@ impl<'a> Loader<'a> {
                 self.dataset.skipped += 1;
                 Ok(())
             }
-            EmptyDocuments::Error => Err(Diagnostic::error(format!("{place}: the document is empty (`{field}` has no tokens)"))
-                .help("remove the row, or set `[data] empty = \"skip\"`")),
+            EmptyDocuments::Error => Err(Diagnostic::error(format!(
+                "{place}: the document is empty (`{field}` has no tokens)"
+            ))
+            .help("remove the row, or set `[data] empty = \"skip\"`")),
         }
     }
 
     fn types(&self, row: &RawRow, encoded: Option<&[i64]>, tokens: usize) -> std::result::Result<Vec<u32>, Diagnostic> {
-        let Some(rows) = self.limits.token_types else { return Ok(Vec::new()) };
+        let Some(rows) = self.limits.token_types else {
+            return Ok(Vec::new());
+        };
         let place = &row.place;
         match row.field("token_type_ids").or(encoded) {
             None => Ok(vec![0; tokens]),
             Some(types) if types.len() == tokens => check_ids(types, Some(rows), "token_type_ids", place),
             Some(types) => {
-                let message = format!("{place}: `token_type_ids` has {} entries for {tokens} tokens", types.len());
+                let message = format!(
+                    "{place}: `token_type_ids` has {} entries for {tokens} tokens",
+                    types.len()
+                );
                 Err(Diagnostic::error(message).help("give one token type for each token"))
             }
         }
     }
 
     /// Adds a document, cut or split where it is too long.
-    fn place(&mut self, id: String, place: &Place, mut fields: Vec<Vec<u32>>, types: Vec<u32>) -> std::result::Result<(), Diagnostic> {
+    fn place(
+        &mut self,
+        id: String,
+        place: &Place,
+        mut fields: Vec<Vec<u32>>,
+        types: Vec<u32>,
+    ) -> std::result::Result<(), Diagnostic> {
         let limits = self.limits;
         let over = |field: &FieldLimits, ids: &Vec<u32>| limits.longest(field).filter(|most| ids.len() as u64 > most.0);
-        let long = limits.fields.iter().zip(&fields).find_map(|(field, ids)| Some((field, ids.len(), over(field, ids)?)));
-        let Some((field, tokens, (most, who))) = long else { return self.push(&id, place, &fields, &types) };
+        let long = limits
+            .fields
+            .iter()
+            .zip(&fields)
+            .find_map(|(field, ids)| Some((field, ids.len(), over(field, ids)?)));
+        let Some((field, tokens, (most, who))) = long else {
+            return self.push(&id, place, &fields, &types);
+        };
         match limits.long {
             LongDocuments::Truncate => {
                 for (field, ids) in limits.fields.iter().zip(&mut fields) {
+                    let before = ids.len();
                     ids.truncate(limits.longest(field).map_or(usize::MAX, |most| most.0 as usize));
+                    self.dataset.tokens_cut += (before - ids.len()) as u64;
                 }
                 self.dataset.truncated += 1;
                 let types = &types[..types.len().min(fields[0].len())];
@@ -195,13 +248,24 @@ impl<'a> Loader<'a> {
             }
             _ => {
                 let message = format!("{place}: `{}` has {tokens} tokens, but {who} allow {most}", field.name);
-                let message = if who.starts_with('`') { message.replace(" allow ", " allows ") } else { message };
-                Err(Diagnostic::error(message).help("set `[data] long = \"truncate\"` or `\"split\"`, or shorten the document"))
+                let message = if who.starts_with('`') {
+                    message.replace(" allow ", " allows ")
+                } else {
+                    message
+                };
+                Err(Diagnostic::error(message)
+                    .help("set `[data] long = \"truncate\"` or `\"split\"`, or shorten the document"))
             }
         }
     }
 
-    fn push(&mut self, id: &str, place: &Place, fields: &[Vec<u32>], types: &[u32]) -> std::result::Result<(), Diagnostic> {
+    fn push(
+        &mut self,
+        id: &str,
+        place: &Place,
+        fields: &[Vec<u32>],
+        types: &[u32],
+    ) -> std::result::Result<(), Diagnostic> {
         if let Some(first) = self.seen.insert(id.into(), place.clone()) {
             let message = format!("{place}: the id `{id}` is already that of {first}");
             return Err(Diagnostic::error(message).help("row ids must differ: they name the outputs"));
@@ -219,7 +283,9 @@ impl<'a> Loader<'a> {
     fn finish(mut self, shown: &str) -> Result<Dataset> {
         self.problems.into_result()?;
         if self.dataset.is_empty() {
-            return Err(RunError::input(Diagnostic::error(format!("`{shown}` has no documents"))));
+            return Err(RunError::input(Diagnostic::error(format!(
+                "`{shown}` has no documents"
+            ))));
         }
         let zeros = |field: &Field| field.slice(0..self.dataset.ids.len()).iter().all(|kind| *kind == 0);
         if self.dataset.token_types.as_ref().is_some_and(zeros) {
@@ -237,8 +303,15 @@ mod tests {
     use std::io::Write;
 
     fn limits() -> Limits {
-        let field = FieldLimits { name: "input_ids".into(), vocabulary: Some(5), positions: Some(4) };
-        Limits { fields: vec![field], ..Limits::default() }
+        let field = FieldLimits {
+            name: "input_ids".into(),
+            vocabulary: Some(5),
+            positions: Some(4),
+        };
+        Limits {
+            fields: vec![field],
+            ..Limits::default()
+        }
     }
 
     fn load_lines(lines: &str, limits: &Limits) -> Result<Dataset> {
@@ -268,7 +341,14 @@ mod tests {
         let dataset = load_lines(rows, &limits()).unwrap();
         assert_eq!(dataset.ids.iter().map(|id| &**id).collect::<Vec<_>>(), ["0", "x", "2"]);
         assert_eq!(dataset.fields[0].slice(0..3), [0, 1, 2, 3, 2, 0, 3]);
-        assert_eq!(dataset.bos, super::super::Bos { added: 2, token: Some(0), as_given: 1 });
+        assert_eq!(
+            dataset.bos,
+            super::super::Bos {
+                added: 2,
+                token: Some(0),
+                as_given: 1
+            }
+        );
     }
 
     #[test]
@@ -277,7 +357,10 @@ mod tests {
         let text = error(rows, &limits());
         assert!(text.contains("rows.jsonl:1: the document is empty"), "{text}");
         assert!(text.contains("rows.jsonl:2: token 0 of `input_ids` is 5"), "{text}");
-        assert!(text.contains("rows.jsonl:3: `input_ids` has 5 tokens, but the model's positions allow 4"), "{text}");
+        assert!(
+            text.contains("rows.jsonl:3: `input_ids` has 5 tokens, but the model's positions allow 4"),
+            "{text}"
+        );
         assert!(text.contains("rows.jsonl:4: the document is empty"), "{text}");
     }
 
@@ -290,20 +373,40 @@ mod tests {
     #[test]
     fn long_documents_are_cut_or_split_and_empty_ones_left_out() {
         let rows = "{\"input_ids\": [1, 2, 3, 4, 1], \"id\": \"a\"}\n{\"input_ids\": []}\n";
-        let with = |long| Limits { long, empty: EmptyDocuments::Skip, ..limits() };
+        let with = |long| Limits {
+            long,
+            empty: EmptyDocuments::Skip,
+            ..limits()
+        };
         let cut = load_lines(rows, &with(LongDocuments::Truncate)).unwrap();
-        assert_eq!((cut.fields[0].document(0), cut.truncated, cut.skipped), (&[1, 2, 3, 4][..], 1, 1));
+        assert_eq!(
+            (cut.fields[0].document(0), cut.truncated, cut.tokens_cut, cut.skipped),
+            (&[1, 2, 3, 4][..], 1, 1, 1)
+        );
         let split = load_lines(rows, &with(LongDocuments::Split)).unwrap();
         assert_eq!(split.ids.iter().map(|id| &**id).collect::<Vec<_>>(), ["a#0", "a#1"]);
-        assert_eq!((split.fields[0].document(0), split.fields[0].document(1)), (&[1, 2, 3, 4][..], &[1][..]));
+        assert_eq!(
+            (split.fields[0].document(0), split.fields[0].document(1)),
+            (&[1, 2, 3, 4][..], &[1][..])
+        );
     }
 
     #[test]
     fn token_types_are_checked_and_kept_only_if_used() {
-        let limits = Limits { token_types: Some(2), ..limits() };
+        let limits = Limits {
+            token_types: Some(2),
+            ..limits()
+        };
         let row = |types: &str| format!("{{\"input_ids\": [1, 2], \"token_type_ids\": {types}}}\n");
         assert_eq!(load_lines(&row("[0, 0]"), &limits).unwrap().token_types, None);
-        assert_eq!(load_lines(&row("[0, 1]"), &limits).unwrap().token_types.unwrap().document(0), [0, 1]);
+        assert_eq!(
+            load_lines(&row("[0, 1]"), &limits)
+                .unwrap()
+                .token_types
+                .unwrap()
+                .document(0),
+            [0, 1]
+        );
         assert!(error(&row("[0]"), &limits).contains("has 1 entries for 2 tokens"));
         assert!(error(&row("[0, 2]"), &limits).contains("there are 2 token types"));
     }
@@ -311,7 +414,10 @@ mod tests {
     #[test]
     fn a_model_with_two_token_sets_needs_both_fields() {
         let mut limits = limits();
-        limits.fields.push(FieldLimits { name: "decoder_input_ids".into(), ..FieldLimits::default() });
+        limits.fields.push(FieldLimits {
+            name: "decoder_input_ids".into(),
+            ..FieldLimits::default()
+        });
         assert!(error("{\"input_ids\": [1]}\n", &limits).contains("the row has no `decoder_input_ids`"));
         let dataset = load_lines("{\"input_ids\": [1], \"decoder_input_ids\": [7, 8]}\n", &limits).unwrap();
         assert_eq!(dataset.field("decoder_input_ids").unwrap().document(0), [7, 8]);

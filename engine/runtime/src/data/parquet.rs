@@ -3,12 +3,12 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use ::parquet::arrow::ProjectionMask;
+use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int32Type, Int64Type, UInt32Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
-use ::parquet::arrow::ProjectionMask;
-use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use sli_config::Diagnostic;
 
 use super::row::{ID_FIELDS, Place, RawRow};
@@ -26,14 +26,25 @@ pub(super) fn rows(file: File, name: Arc<str>, text_field: &str) -> Result<Rows>
     let schema = Arc::clone(builder.schema());
     let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     if !known.contains(&text_field) && !known.contains(&"input_ids") {
-        let shown = known.iter().take(8).map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+        let shown = known
+            .iter()
+            .take(8)
+            .map(|key| format!("`{key}`"))
+            .collect::<Vec<_>>()
+            .join(", ");
         return Err(RunError::input(
-            Diagnostic::error(format!("{name}: there is neither a column `{text_field}` nor `input_ids`"))
-                .help(format!("the columns are {shown}; name one with `[data] text`")),
+            Diagnostic::error(format!(
+                "{name}: there is neither a column `{text_field}` nor `input_ids`"
+            ))
+            .help(format!("the columns are {shown}; name one with `[data] text`")),
         ));
     }
     let used = |field: &str| field == text_field || field == "id" || ID_FIELDS.contains(&field);
-    let roots = known.iter().enumerate().filter(|(_, field)| used(field)).map(|(index, _)| index);
+    let roots = known
+        .iter()
+        .enumerate()
+        .filter(|(_, field)| used(field))
+        .map(|(index, _)| index);
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
     let reader = builder.with_projection(mask).with_batch_size(BATCH).build();
     let reader = reader.map_err(|error| wrong(error.to_string()))?;
@@ -59,7 +70,11 @@ fn decode(batch: &RecordBatch, name: &Arc<str>, text_field: &str, first: u64) ->
             None => None,
             Some(column) => {
                 let number = || integer(column, index).map(|id| id.to_string());
-                Some(string(column, index).or_else(number).ok_or_else(|| wrong("id", "a string or a whole number"))?)
+                Some(
+                    string(column, index)
+                        .or_else(number)
+                        .ok_or_else(|| wrong("id", "a string or a whole number"))?,
+                )
             }
         };
         let text = match batch.column_by_name(text_field).filter(|column| column.is_valid(index)) {
@@ -69,11 +84,16 @@ fn decode(batch: &RecordBatch, name: &Arc<str>, text_field: &str, first: u64) ->
         let mut ids = Vec::new();
         for field in ID_FIELDS {
             if let Some(column) = batch.column_by_name(field).filter(|column| column.is_valid(index)) {
-                ids.push((field, list(column, index).ok_or_else(|| wrong(field, "a list of whole numbers"))?));
+                ids.push((
+                    field,
+                    list(column, index).ok_or_else(|| wrong(field, "a list of whole numbers"))?,
+                ));
             }
         }
         if text.is_none() && !ids.iter().any(|field| field.0 == "input_ids") {
-            return Err(Diagnostic::error(format!("{place}: the row has neither `{text_field}` nor `input_ids`")));
+            return Err(Diagnostic::error(format!(
+                "{place}: the row has neither `{text_field}` nor `input_ids`"
+            )));
         }
         Ok(RawRow { place, id, text, ids })
     };
@@ -104,15 +124,23 @@ fn list(column: &ArrayRef, index: usize) -> Option<Vec<i64>> {
         DataType::LargeList(_) => column.as_list::<i64>().value(index),
         _ => return None,
     };
-    (0..values.len()).map(|at| if values.is_valid(at) { integer(&values, at) } else { None }).collect()
+    (0..values.len())
+        .map(|at| {
+            if values.is_valid(at) {
+                integer(&values, at)
+            } else {
+                None
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ::parquet::arrow::ArrowWriter;
     use arrow_array::builder::{Int32Builder, ListBuilder};
     use arrow_array::{Int64Array, StringArray};
-    use ::parquet::arrow::ArrowWriter;
 
     fn write(columns: Vec<(&str, ArrayRef)>) -> File {
         let batch = RecordBatch::try_from_iter(columns).unwrap();
@@ -133,8 +161,14 @@ mod tests {
             ("body", Arc::new(StringArray::from(vec![None, Some("b")]))),
             ("input_ids", Arc::new(lists.finish())),
         ]);
-        let rows: Vec<_> = rows(file, "a.parquet".into(), "body").unwrap().map(|row| row.unwrap()).collect();
-        assert_eq!((rows[0].id.as_deref(), rows[0].field("input_ids")), (Some("5"), Some(&[1, 2][..])));
+        let rows: Vec<_> = rows(file, "a.parquet".into(), "body")
+            .unwrap()
+            .map(|row| row.unwrap())
+            .collect();
+        assert_eq!(
+            (rows[0].id.as_deref(), rows[0].field("input_ids")),
+            (Some("5"), Some(&[1, 2][..]))
+        );
         assert_eq!((rows[1].id.as_deref(), rows[1].text.as_deref()), (None, Some("b")));
         assert_eq!(rows[1].place.to_string(), "a.parquet, row 1");
     }
@@ -144,7 +178,11 @@ mod tests {
         let table = || write(vec![("text", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]);
         let error = rows(table(), "a.parquet".into(), "body").err().unwrap().to_string();
         assert_eq!(error, "a.parquet: there is neither a column `body` nor `input_ids`");
-        let error = rows(table(), "a.parquet".into(), "text").unwrap().next().unwrap().unwrap_err();
+        let error = rows(table(), "a.parquet".into(), "text")
+            .unwrap()
+            .next()
+            .unwrap()
+            .unwrap_err();
         assert_eq!(error.message, "a.parquet, row 0: `text` is not a string");
     }
 }

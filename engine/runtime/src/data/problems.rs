@@ -27,8 +27,13 @@ impl Problems {
     /// Fails if there is any.
     pub(super) fn into_result(mut self) -> Result<()> {
         if self.more > 0 {
-            self.shown.push(Diagnostic::error(format!("{} more rows are wrong", self.more)));
+            self.shown
+                .push(Diagnostic::error(format!("{} more rows are wrong", self.more)));
         }
-        if self.shown.is_empty() { Ok(()) } else { Err(RunError::inputs(self.shown)) }
+        if self.shown.is_empty() {
+            Ok(())
+        } else {
+            Err(RunError::inputs(self.shown))
+        }
     }
 }

@@ -40,7 +40,10 @@ pub struct RawRow {
 impl RawRow {
     /// The integers of the field called `name`.
     pub fn field(&self, name: &str) -> Option<&[i64]> {
-        self.ids.iter().find(|field| field.0 == name).map(|field| field.1.as_slice())
+        self.ids
+            .iter()
+            .find(|field| field.0 == name)
+            .map(|field| field.1.as_slice())
     }
 }
 

@@ -23,9 +23,11 @@ pub(super) fn open(options: &DataOptions) -> Result<Rows> {
     let name: Arc<str> = shown.into();
     let stdin = path == Path::new("-");
     match options.format {
-        DataFormat::Jsonl if stdin => {
-            Ok(jsonl::rows(Box::new(BufReader::new(io::stdin())), "standard input".into(), &options.text))
-        }
+        DataFormat::Jsonl if stdin => Ok(jsonl::rows(
+            Box::new(BufReader::new(io::stdin())),
+            "standard input".into(),
+            &options.text,
+        )),
         DataFormat::Txt if stdin && options.whole => text::whole(Box::new(BufReader::new(io::stdin())), name),
         DataFormat::Txt if stdin => Ok(text::lines(Box::new(BufReader::new(io::stdin())), name)),
         DataFormat::Parquet if stdin => Err(RunError::input(
@@ -42,7 +44,9 @@ pub(super) fn open(options: &DataOptions) -> Result<Rows> {
 fn file(path: &Path, shown: &str) -> Result<File> {
     let wrong = |what: String| Err(RunError::input(Diagnostic::error(what).help("check `[data] source`")));
     match File::open(path) {
-        Ok(file) if file.metadata().is_ok_and(|meta| meta.is_dir()) => wrong(format!("`{shown}` is a folder, not a file")),
+        Ok(file) if file.metadata().is_ok_and(|meta| meta.is_dir()) => {
+            wrong(format!("`{shown}` is a folder, not a file"))
+        }
         Ok(file) => Ok(file),
         Err(error) if error.kind() == io::ErrorKind::NotFound => wrong(format!("there is no file `{shown}`")),
         Err(error) => wrong(format!("`{shown}` cannot be opened: {error}")),
@@ -71,7 +75,10 @@ pub(super) fn next_line(input: &mut dyn BufRead, limit: usize) -> io::Result<Opt
     }
     String::from_utf8(line).map(Some).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        io::Error::new(io::ErrorKind::InvalidData, format!("byte {at} of the line is not UTF-8"))
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("byte {at} of the line is not UTF-8"),
+        )
     })
 }
 

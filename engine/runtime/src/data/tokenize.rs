@@ -41,9 +41,13 @@ impl Tokenize {
     /// # Errors
     /// The file is missing or not a tokenizer.
     pub fn open(path: &Path) -> Result<Tokenize> {
-        let wrong = |why: String| RunError::input(Diagnostic::error(why).help("rows with `input_ids` need no tokenizer"));
+        let wrong =
+            |why: String| RunError::input(Diagnostic::error(why).help("rows with `input_ids` need no tokenizer"));
         if !path.exists() {
-            return Err(wrong(format!("there is no `{}`, and a row has text to tokenise", path.display())));
+            return Err(wrong(format!(
+                "there is no `{}`, and a row has text to tokenise",
+                path.display()
+            )));
         }
         let load = Tokenizer::from_file(path);
         let mut inner = load.map_err(|error| wrong(format!("`{}` is not a tokenizer: {error}", path.display())))?;
@@ -56,7 +60,8 @@ impl Tokenize {
     /// The ids of several texts, with the special tokens that the tokenizer's post-processor adds if `special`.
     pub(super) fn batch(&self, texts: Vec<&str>, special: bool) -> Result<Vec<Encoded>> {
         let encoded = self.inner.encode_batch_fast(texts, special);
-        let encoded = encoded.map_err(|error| RunError::input(Diagnostic::error(format!("the tokenizer failed: {error}"))))?;
+        let encoded =
+            encoded.map_err(|error| RunError::input(Diagnostic::error(format!("the tokenizer failed: {error}"))))?;
         let one = |encoding: &tokenizers::Encoding| {
             let ids: Vec<i64> = encoding.get_ids().iter().map(|id| i64::from(*id)).collect();
             let types = encoding.get_type_ids();
@@ -103,16 +108,34 @@ pub(super) mod tests {
         let file = file();
         let tokenizer = Tokenize::open(file.path()).unwrap();
         let encoded = tokenizer.batch(vec!["a b c a", ""], true).unwrap();
-        assert_eq!((encoded[0].ids.as_slice(), encoded[0].bos), (&[0, 1, 2, 3, 1][..], Some(0)));
-        assert_eq!((encoded[1].ids.as_slice(), encoded[1].bos, &encoded[1].types), (&[0][..], None, &None));
+        assert_eq!(
+            (encoded[0].ids.as_slice(), encoded[0].bos),
+            (&[0, 1, 2, 3, 1][..], Some(0))
+        );
+        assert_eq!(
+            (encoded[1].ids.as_slice(), encoded[1].bos, &encoded[1].types),
+            (&[0][..], None, &None)
+        );
     }
 
     #[test]
     fn a_missing_or_broken_tokenizer_is_named() {
-        let error = Tokenize::open(Path::new("/nowhere/tokenizer.json")).err().unwrap().to_string();
-        assert_eq!(error, "there is no `/nowhere/tokenizer.json`, and a row has text to tokenise");
+        let error = Tokenize::open(Path::new("/nowhere/tokenizer.json"))
+            .err()
+            .unwrap()
+            .to_string();
+        assert_eq!(
+            error,
+            "there is no `/nowhere/tokenizer.json`, and a row has text to tokenise"
+        );
         let mut broken = tempfile::NamedTempFile::new().unwrap();
         broken.write_all(b"{}").unwrap();
-        assert!(Tokenize::open(broken.path()).err().unwrap().to_string().contains("is not a tokenizer"));
+        assert!(
+            Tokenize::open(broken.path())
+                .err()
+                .unwrap()
+                .to_string()
+                .contains("is not a tokenizer")
+        );
     }
 }

@@ -19,55 +19,60 @@ const CHUNK_MOST: u64 = 64 << 20;
 const STEP: u64 = 16 << 20;
 
 /// The lengths of documents, as far as planning needs them.
-pub struct Shape<'a> {
+pub(crate) struct Shape<'a> {
     /// The documents.
-    pub dataset: &'a Dataset,
+    pub(crate) dataset: &'a Dataset,
     /// `engine.memory` in bytes.
-    pub budget: u64,
+    pub(crate) budget: u64,
     /// The process in memory before weights are read, token ids included.
-    pub process: u64,
+    pub(crate) process: u64,
     /// Units whose weights may be in memory at once, at most.
-    pub arenas: usize,
+    pub(crate) arenas: usize,
 }
 
 /// Documents in micro-batches, micro-batches in sweeps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     /// Documents of each micro-batch.
-    pub micro_batches: Vec<Range<usize>>,
+    pub(crate) micro_batches: Vec<Range<usize>>,
     /// Micro-batches of each sweep.
-    pub sweeps: Vec<Range<usize>>,
+    pub(crate) sweeps: Vec<Range<usize>>,
     /// Most tokens of a micro-batch.
-    pub micro_tokens: u64,
+    pub(crate) micro_tokens: u64,
     /// Most tokens of a sweep.
-    pub sweep_tokens: u64,
+    pub(crate) sweep_tokens: u64,
     /// Tokens whose logits are in memory together.
-    pub chunk: u64,
+    pub(crate) chunk: u64,
     /// Arenas.
-    pub slots: usize,
+    pub(crate) slots: usize,
     /// Bytes of all arenas.
-    pub arena_bytes: u64,
+    pub(crate) arena_bytes: u64,
     /// Bytes of the unit that needs most beside arenas and state.
-    pub working: u64,
+    pub(crate) working: u64,
     /// Bytes of hidden state of the largest sweep.
-    pub state: u64,
+    pub(crate) state: u64,
 }
 
 /// The schedule with the fewest sweeps, or the smallest budget that would work.
 ///
 /// # Errors
 /// The smallest `engine.memory` that works, in bytes.
-pub fn choose(costs: &Costs, shape: &Shape<'_>) -> Result<Schedule, u64> {
+pub(crate) fn choose(costs: &Costs, shape: &Shape<'_>) -> Result<Schedule, u64> {
     let taken = taken(shape.process) + costs.resident + costs.stages.fixed;
     let room = (shape.budget + OVERHEAD).saturating_sub(taken);
     let mut best: Option<Schedule> = None;
     for slots in (1..=shape.arenas.max(1)).rev() {
         for target in TARGETS {
             let most = (shape.budget / 16).clamp(CHUNK_LEAST, CHUNK_MOST);
-            let Some(found) = fit(costs, shape.dataset, room, target, slots, most) else { continue };
+            let Some(found) = fit(costs, shape.dataset, room, target, slots, most) else {
+                continue;
+            };
             // A second arena lets reading and computing overlap, which is worth twice the sweeps, but not more.
             let factor = best.as_ref().map_or(1, |best| if best.slots > slots { 2 } else { 1 });
-            if best.as_ref().is_none_or(|best| found.sweeps.len() * factor < best.sweeps.len()) {
+            if best
+                .as_ref()
+                .is_none_or(|best| found.sweeps.len() * factor < best.sweeps.len())
+            {
                 best = Some(found);
             }
         }
@@ -78,17 +83,29 @@ pub fn choose(costs: &Costs, shape: &Shape<'_>) -> Result<Schedule, u64> {
 /// The smallest `engine.memory` that works, in whole MiB.
 pub(crate) fn smallest(costs: &Costs, shape: &Shape<'_>) -> u64 {
     let dataset = shape.dataset;
-    let longest = (0..dataset.len()).map(|document| dataset.tokens(document)).max().unwrap_or(0);
-    let state = (0..dataset.len()).map(|document| state_of(costs, dataset, document..document + 1)).max().unwrap_or(0);
+    let longest = (0..dataset.len())
+        .map(|document| dataset.tokens(document))
+        .max()
+        .unwrap_or(0);
+    let state = (0..dataset.len())
+        .map(|document| state_of(costs, dataset, document..document + 1))
+        .max()
+        .unwrap_or(0);
     let chunk = chunk_rows(costs, CHUNK_LEAST);
-    let all = taken(shape.process) + costs.resident + costs.stages.fixed
-        + arenas(costs, 1) + working(costs, longest, chunk) + state;
+    let all = taken(shape.process)
+        + costs.resident
+        + costs.stages.fixed
+        + arenas(costs, 1)
+        + working(costs, longest, chunk)
+        + state;
     let budget = all.saturating_sub(OVERHEAD).next_multiple_of(1 << 20);
     // With a larger budget chunks are larger too: what works is what `fit` says.
     let works = |budget: u64| {
         let room = (budget + OVERHEAD).saturating_sub(taken(shape.process) + costs.resident + costs.stages.fixed);
         let most = (budget / 16).clamp(CHUNK_LEAST, CHUNK_MOST);
-        TARGETS.iter().any(|target| fit(costs, dataset, room, *target, 1, most).is_some())
+        TARGETS
+            .iter()
+            .any(|target| fit(costs, dataset, room, *target, 1, most).is_some())
     };
     let mut budget = budget.max(1 << 20);
     while !works(budget) {
@@ -105,7 +122,8 @@ pub(crate) fn taken(process: u64) -> u64 {
 
 fn fit(costs: &Costs, dataset: &Dataset, room: u64, target: u64, slots: usize, chunk_bytes: u64) -> Option<Schedule> {
     let micro_batches = pack(dataset, target);
-    let tokens = |documents: &Range<usize>| -> u64 { dataset.fields.iter().map(|field| field.total(documents.clone())).sum() };
+    let tokens =
+        |documents: &Range<usize>| -> u64 { dataset.fields.iter().map(|field| field.total(documents.clone())).sum() };
     let micro_tokens = micro_batches.iter().map(tokens).max().unwrap_or(0);
     let chunk = chunk_rows(costs, chunk_bytes);
     let (arena_bytes, working) = (arenas(costs, slots), working(costs, micro_tokens, chunk));
@@ -128,8 +146,22 @@ fn fit(costs: &Costs, dataset: &Dataset, room: u64, target: u64, slots: usize, c
         largest = largest.max(state);
     }
     let sweep_documents = |sweep: &Range<usize>| micro_batches[sweep.start].start..micro_batches[sweep.end - 1].end;
-    let sweep_tokens = sweeps.iter().map(|sweep| tokens(&sweep_documents(sweep))).max().unwrap_or(0);
-    Some(Schedule { micro_batches, sweeps, micro_tokens, sweep_tokens, chunk, slots, arena_bytes, working, state: largest })
+    let sweep_tokens = sweeps
+        .iter()
+        .map(|sweep| tokens(&sweep_documents(sweep)))
+        .max()
+        .unwrap_or(0);
+    Some(Schedule {
+        micro_batches,
+        sweeps,
+        micro_tokens,
+        sweep_tokens,
+        chunk,
+        slots,
+        arena_bytes,
+        working,
+        state: largest,
+    })
 }
 
 /// Whole documents in a row, up to `target` tokens; a longer document is alone.
@@ -153,7 +185,10 @@ fn pack(dataset: &Dataset, target: u64) -> Vec<Range<usize>> {
 fn state_of(costs: &Costs, dataset: &Dataset, documents: Range<usize>) -> u64 {
     let count = documents.len() as u64;
     let per_field = dataset.fields.iter().zip(&costs.state_per_token);
-    per_field.map(|(field, bytes)| field.total(documents.clone()) * bytes).sum::<u64>() + count * costs.state_per_document
+    per_field
+        .map(|(field, bytes)| field.total(documents.clone()) * bytes)
+        .sum::<u64>()
+        + count * costs.state_per_document
 }
 
 /// Bytes of `slots` arenas under a common budget.
@@ -163,12 +198,22 @@ fn arenas(costs: &Costs, slots: usize) -> u64 {
 }
 
 fn working(costs: &Costs, tokens: u64, chunk: u64) -> u64 {
-    costs.units.iter().map(|unit| unit.working(tokens, chunk, &costs.stages)).max().unwrap_or(0)
+    costs
+        .units
+        .iter()
+        .map(|unit| unit.working(tokens, chunk, &costs.stages))
+        .max()
+        .unwrap_or(0)
 }
 
 /// Rows of logits that take at most `bytes`; at least one.
 fn chunk_rows(costs: &Costs, bytes: u64) -> u64 {
-    let row = costs.units.iter().filter_map(|unit| unit.chunk).map(|chunk| chunk.row_bytes + costs.stages.per_chunk_row).max();
+    let row = costs
+        .units
+        .iter()
+        .filter_map(|unit| unit.chunk)
+        .map(|chunk| chunk.row_bytes + costs.stages.per_chunk_row)
+        .max();
     row.map_or(1, |row| (bytes / row.max(1)).max(1))
 }
 
@@ -185,25 +230,57 @@ mod tests {
         let mut field = Field::new("input_ids");
         lengths.iter().for_each(|length| field.push(&vec![1; *length]));
         let ids = (0..lengths.len()).map(|id| id.to_string().into()).collect();
-        Dataset { ids, fields: vec![field], ..Dataset::default() }
+        Dataset {
+            ids,
+            fields: vec![field],
+            ..Dataset::default()
+        }
     }
 
     /// Three units of 64 MiB arenas; 1 KiB of state and 16 KiB of working values a token.
     fn costs() -> Costs {
-        let plan = UnitPlan { row_bytes: 16 << 10, ..UnitPlan::default() };
-        let unit = UnitCost { plan, arena: 64 * MIB, chunk: None };
-        let head = UnitCost { chunk: Some(Chunk { row_bytes: 128 << 10, row_wise: true }), ..unit.clone() };
-        Costs { units: vec![unit.clone(), unit, head], state_per_token: vec![1 << 10], ..Costs::default() }
+        let plan = UnitPlan {
+            row_bytes: 16 << 10,
+            ..UnitPlan::default()
+        };
+        let unit = UnitCost {
+            plan,
+            arena: 64 * MIB,
+            chunk: None,
+        };
+        let head = UnitCost {
+            chunk: Some(Chunk {
+                row_bytes: 128 << 10,
+                row_wise: true,
+            }),
+            ..unit.clone()
+        };
+        Costs {
+            units: vec![unit.clone(), unit, head],
+            state_per_token: vec![1 << 10],
+            ..Costs::default()
+        }
     }
 
     fn choose_for(lengths: &[usize], budget: u64) -> Result<Schedule, u64> {
-        choose(&costs(), &Shape { dataset: &dataset(lengths), budget, process: 140 * MIB, arenas: 2 })
+        choose(
+            &costs(),
+            &Shape {
+                dataset: &dataset(lengths),
+                budget,
+                process: 140 * MIB,
+                arenas: 2,
+            },
+        )
     }
 
     #[test]
     fn everything_that_fits_goes_through_in_one_sweep() {
         let schedule = choose_for(&[500; 20], 512 * MIB).unwrap();
-        assert_eq!((schedule.sweeps.len(), schedule.slots, schedule.micro_tokens), (1, 2, 1000));
+        assert_eq!(
+            (schedule.sweeps.len(), schedule.slots, schedule.micro_tokens),
+            (1, 2, 1000)
+        );
         assert_eq!((schedule.sweep_tokens, schedule.micro_batches.len()), (10_000, 10));
         assert_eq!((schedule.arena_bytes, schedule.state), (128 * MIB, 10_000 << 10));
     }
@@ -232,10 +309,19 @@ mod tests {
     #[test]
     fn a_large_process_leaves_less_room() {
         let small = choose_for(&[10], 1).unwrap_err();
-        let shape = Shape { dataset: &dataset(&[10]), budget: 1, process: 400 * MIB, arenas: 2 };
+        let shape = Shape {
+            dataset: &dataset(&[10]),
+            budget: 1,
+            process: 400 * MIB,
+            arenas: 2,
+        };
         let large = choose(&costs(), &shape).unwrap_err();
         assert_eq!(large - small, taken(400 * MIB) - taken(140 * MIB));
-        assert_eq!(taken(1), taken(150 * MIB), "what is loaded of libtorch does not count twice");
+        assert_eq!(
+            taken(1),
+            taken(150 * MIB),
+            "what is loaded of libtorch does not count twice"
+        );
     }
 
     #[test]

@@ -19,86 +19,107 @@ const F32: u64 = 4;
 
 /// What one unit costs.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct UnitCost {
+pub(crate) struct UnitCost {
     /// What is known of it.
-    pub plan: UnitPlan,
+    pub(crate) plan: UnitPlan,
     /// Bytes of arena.
-    pub arena: u64,
+    pub(crate) arena: u64,
     /// Head values that are computed a chunk of tokens at a time.
-    pub chunk: Option<Chunk>,
+    pub(crate) chunk: Option<Chunk>,
 }
 
 /// Cost of the head values that are computed in chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Chunk {
+pub(crate) struct Chunk {
     /// Bytes per token.
-    pub row_bytes: u64,
+    pub(crate) row_bytes: u64,
     /// Whether tokens may be cut anywhere; else a chunk is a whole micro-batch.
-    pub row_wise: bool,
+    pub(crate) row_wise: bool,
 }
 
 /// What a stage holds in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StageCost {
+pub(crate) struct StageCost {
     /// Bytes, whatever the number of tokens.
-    pub fixed: u64,
+    pub(crate) fixed: u64,
     /// Bytes per token of a micro-batch.
-    pub per_row: u64,
+    pub(crate) per_row: u64,
     /// Bytes per token of a chunk.
-    pub per_chunk_row: u64,
+    pub(crate) per_chunk_row: u64,
 }
 
 /// What a run costs.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Costs {
+pub(crate) struct Costs {
     /// The units that are needed, in order.
-    pub units: Vec<UnitCost>,
+    pub(crate) units: Vec<UnitCost>,
     /// Bytes of weights that stay.
-    pub resident: u64,
+    pub(crate) resident: u64,
     /// Bytes of hidden state per token, by field of the dataset.
-    pub state_per_token: Vec<u64>,
+    pub(crate) state_per_token: Vec<u64>,
     /// Bytes of hidden state per document.
-    pub state_per_document: u64,
+    pub(crate) state_per_document: u64,
     /// All stages together.
-    pub stages: StageCost,
+    pub(crate) stages: StageCost,
 }
 
 /// What `costs` looks at.
-pub struct Work<'a> {
+pub(crate) struct Work<'a> {
     /// The plan of the model.
-    pub plan: &'a ModelPlan,
+    pub(crate) plan: &'a ModelPlan,
     /// Its units.
-    pub units: &'a [Unit<'a>],
+    pub(crate) units: &'a [Unit<'a>],
     /// What is wanted of them.
-    pub demand: &'a Demand,
+    pub(crate) demand: &'a Demand,
     /// Named values.
-    pub points: &'a Points,
+    pub(crate) points: &'a Points,
     /// Where tensors lie.
-    pub checkpoint: &'a Checkpoint,
+    pub(crate) checkpoint: &'a Checkpoint,
     /// The type that matrices are multiplied in.
-    pub compute: DType,
+    pub(crate) compute: DType,
     /// The dataset's field of each token set.
-    pub fields: &'a [usize],
+    pub(crate) fields: &'a [usize],
 }
 
 /// The units that are read, planned, and their costs. `planned[k]` belongs to `costs.units[k]`.
-pub fn costs(work: &Work<'_>, stages: StageCost) -> (Vec<PlannedUnit>, Option<PlannedUnit>, Costs) {
+pub(crate) fn costs(work: &Work<'_>, stages: StageCost) -> (Vec<PlannedUnit>, Option<PlannedUnit>, Costs) {
     let resident = resident(work);
     let planned: Vec<PlannedUnit> = (work.units.iter().zip(&work.demand.units).take(work.demand.count))
         .map(|(unit, demand)| {
-            let tensors = unit.tensors(&demand.all()).into_iter().filter(|tensor| resident.binary_search(tensor).is_err());
+            let tensors = unit
+                .tensors(&demand.all())
+                .into_iter()
+                .filter(|tensor| resident.binary_search(tensor).is_err());
             load(unit.role.name(work.plan), tensors, work.checkpoint)
         })
         .collect();
     let stays = (!resident.is_empty()).then(|| load("resident".into(), resident.iter().copied(), work.checkpoint));
-    let units = planned.iter().enumerate().map(|(index, planned)| unit_cost(work, index, planned)).collect();
+    let units = planned
+        .iter()
+        .enumerate()
+        .map(|(index, planned)| unit_cost(work, index, planned))
+        .collect();
     let (state_per_token, state_per_document) = state(work);
     let bytes = stays.as_ref().map_or(0, |unit| unit.plan.arena_len as u64);
-    (planned, stays, Costs { units, resident: bytes, state_per_token, state_per_document, stages })
+    (
+        planned,
+        stays,
+        Costs {
+            units,
+            resident: bytes,
+            state_per_token,
+            state_per_document,
+            stages,
+        },
+    )
 }
 
 fn load(name: String, tensors: impl Iterator<Item = u32>, checkpoint: &Checkpoint) -> PlannedUnit {
-    LoadUnit { name, tensors: tensors.map(TensorId).collect() }.plan(checkpoint, DEFAULT_SLACK)
+    LoadUnit {
+        name,
+        tensors: tensors.map(TensorId).collect(),
+    }
+    .plan(checkpoint, DEFAULT_SLACK)
 }
 
 /// Tensors that stay in memory: read by several layers, or looked into by values that outlive their unit.
@@ -133,14 +154,21 @@ fn unit_cost(work: &Work<'_>, index: usize, planned: &PlannedUnit) -> UnitCost {
         let width: u64 = demand.chunked.iter().map(|id| work.points.get(*id).width).sum();
         // The values themselves, and their log-softmax with its temporary.
         let row_bytes = rows(&values) + 3 * F32 * width;
-        Chunk { row_bytes, row_wise: sli_model::cost::is_row_wise(unit.graph, &values) }
+        Chunk {
+            row_bytes,
+            row_wise: sli_model::cost::is_row_wise(unit.graph, &values),
+        }
     });
-    UnitCost { plan, arena: planned.plan.arena_len as u64, chunk }
+    UnitCost {
+        plan,
+        arena: planned.plan.arena_len as u64,
+        chunk,
+    }
 }
 
 impl UnitCost {
     /// Bytes beside arena and state while it runs on `tokens` tokens, `chunk` at a time in the head.
-    pub fn working(&self, tokens: u64, chunk: u64, stages: &StageCost) -> u64 {
+    pub(crate) fn working(&self, tokens: u64, chunk: u64, stages: &StageCost) -> u64 {
         let whole = tokens * (self.plan.row_bytes + stages.per_row) + ATTENTION_TILE;
         let chunked = self.chunk.map_or(0, |cost| {
             let rows = if cost.row_wise { chunk.min(tokens) } else { tokens };
@@ -160,19 +188,32 @@ fn state(work: &Work<'_>) -> (Vec<u64>, u64) {
     for stack in 0..work.plan.stacks.len() {
         let (mut here, mut here_document) = (kept.clone(), kept_document);
         let enter = work.units.iter().find(|unit| unit.role == Role::Enter { stack });
-        for (name, value) in enter.into_iter().flat_map(|unit| unit.results().into_iter().map(move |r| (r.0, unit.value_type(r.1)))) {
+        for (name, value) in enter
+            .into_iter()
+            .flat_map(|unit| unit.results().into_iter().map(move |r| (r.0, unit.value_type(r.1))))
+        {
             // Only the residual stream is converted to the compute type for sure.
             let element = if name == "x" { size } else { F32 };
             let (per_token, per_document) = row_bytes(value, element, work.fields, count);
             add(&mut here, &per_token);
             here_document += per_document;
             if name == "x" {
-                let times = work.units.iter().flat_map(|unit| kept_values(unit, &work.plan.stacks[stack].name)).count();
-                per_token.iter().zip(&mut kept).for_each(|(bytes, kept)| *kept += bytes * times.min(64) as u64);
+                let times = work
+                    .units
+                    .iter()
+                    .flat_map(|unit| kept_values(unit, &work.plan.stacks[stack].name))
+                    .count();
+                per_token
+                    .iter()
+                    .zip(&mut kept)
+                    .for_each(|(bytes, kept)| *kept += bytes * times.min(64) as u64);
                 kept_document += per_document * times as u64;
             }
         }
-        worst.iter_mut().zip(&here).for_each(|(worst, here)| *worst = (*worst).max(*here));
+        worst
+            .iter_mut()
+            .zip(&here)
+            .for_each(|(worst, here)| *worst = (*worst).max(*here));
         worst_document = worst_document.max(here_document);
     }
     // Positions of every token are kept too.

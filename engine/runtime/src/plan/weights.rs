@@ -20,19 +20,42 @@ pub(super) fn converted(
     let mut bytes = 0;
     for id in graph.params_of(need) {
         let index = id.0 as usize;
-        bytes += param(graph, index, &graph.params[index], &bound.params[index], stored, compute);
+        bytes += param(
+            graph,
+            index,
+            &graph.params[index],
+            &bound.params[index],
+            stored,
+            compute,
+        );
     }
     // Experts are converted one at a time.
-    let bodies = bound.experts.iter().filter(|(node, _)| need[*node as usize]).map(|(node, body)| {
-        let Op::Experts(experts) = &graph.nodes[*node as usize].op else { return 0 };
-        let expert = |index: usize, param: &Param| match (&body.params[index], param.form) {
-            (BoundParam::Absent, _) => 0,
-            (BoundParam::Many(many), _) => many.iter().map(|tensor| one(stored(*tensor), compute)).max().unwrap_or(0),
-            (BoundParam::One(tensor), ParamForm::Slice) => one(stored(*tensor), compute) / experts.count.max(1),
-            (BoundParam::One(tensor), _) => one(stored(*tensor), compute),
-        };
-        experts.body.params.iter().enumerate().map(|(index, param)| expert(index, param)).sum()
-    });
+    let bodies = bound
+        .experts
+        .iter()
+        .filter(|(node, _)| need[*node as usize])
+        .map(|(node, body)| {
+            let Op::Experts(experts) = &graph.nodes[*node as usize].op else {
+                return 0;
+            };
+            let expert = |index: usize, param: &Param| match (&body.params[index], param.form) {
+                (BoundParam::Absent, _) => 0,
+                (BoundParam::Many(many), _) => many
+                    .iter()
+                    .map(|tensor| one(stored(*tensor), compute))
+                    .max()
+                    .unwrap_or(0),
+                (BoundParam::One(tensor), ParamForm::Slice) => one(stored(*tensor), compute) / experts.count.max(1),
+                (BoundParam::One(tensor), _) => one(stored(*tensor), compute),
+            };
+            experts
+                .body
+                .params
+                .iter()
+                .enumerate()
+                .map(|(index, param)| expert(index, param))
+                .sum()
+        });
     bytes + bodies.max().unwrap_or(0)
 }
 
@@ -76,7 +99,9 @@ fn only_table(graph: &Graph, param: usize) -> bool {
     let is_param = |node: u32| matches!(graph.nodes[node as usize].op, Op::Param(id) if id.0 as usize == param);
     let mut uses = graph.nodes.iter().flat_map(|node| {
         let inputs = node.inputs.iter().enumerate();
-        inputs.filter(|(_, input)| input.is_some_and(|value| is_param(value.node))).map(move |(slot, _)| (&node.op, slot))
+        inputs
+            .filter(|(_, input)| input.is_some_and(|value| is_param(value.node)))
+            .map(move |(slot, _)| (&node.op, slot))
     });
     uses.all(|(op, slot)| matches!(op, Op::Embedding) && slot == 1)
 }

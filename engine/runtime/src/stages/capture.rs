@@ -41,12 +41,24 @@ impl Capture {
         let points = ids.iter().map(|id| model.points.get(*id).clone()).collect();
         let places = ids.iter().enumerate().map(|(place, id)| (*id, place)).collect();
         let (dtype, limit) = (stored(options.dtype), options.shard_size.0);
-        Ok(Capture { name, ids, points, places, dtype, limit, files: None })
+        Ok(Capture {
+            name,
+            ids,
+            points,
+            places,
+            dtype,
+            limit,
+            files: None,
+        })
     }
 
     fn dtype_of(&self, point: &Point) -> DType {
         // Ids and indices stay whole numbers.
-        if point.kind == Kind::Int { DType::I64 } else { self.dtype }
+        if point.kind == Kind::Int {
+            DType::I64
+        } else {
+            self.dtype
+        }
     }
 }
 
@@ -60,17 +72,28 @@ impl Stage for Capture {
     }
 
     fn attach(&mut self, dataset: &Arc<Dataset>) {
-        let series = self.points.iter().map(|point| {
-            series(point, point.name.clone(), point.width, self.dtype_of(point), dataset)
-        });
-        self.files = Some(TensorFiles::new(&self.name, "tensors", series.collect(), dataset, self.limit));
+        let series = self
+            .points
+            .iter()
+            .map(|point| series(point, point.name.clone(), point.width, self.dtype_of(point), dataset));
+        self.files = Some(TensorFiles::new(
+            &self.name,
+            "tensors",
+            series.collect(),
+            dataset,
+            self.limit,
+        ));
     }
 
     fn cost(&self) -> StageCost {
         // The bytes and the converted tensor they are copied from, for one point at a time.
         let row = |point: &Point| 2 * point.width * self.dtype_of(point).size() as u64;
         let most = self.points.iter().map(row).max().unwrap_or(0);
-        StageCost { fixed: 0, per_row: most, per_chunk_row: most }
+        StageCost {
+            fixed: 0,
+            per_row: most,
+            per_chunk_row: most,
+        }
     }
 
     fn write_bytes(&self) -> u64 {
@@ -84,7 +107,10 @@ impl Stage for Capture {
     fn arrive(&mut self, arrival: &Arrival<'_>, context: &mut Context<'_>) -> Result<()> {
         let place = self.places[&arrival.id];
         let dtype = self.dtype_of(&self.points[place]);
-        let bytes = arrival.tensor.to_bytes(dtype).map_err(|error| kernel(&self.name, &error))?;
+        let bytes = arrival
+            .tensor
+            .to_bytes(dtype)
+            .map_err(|error| kernel(&self.name, &error))?;
         match &mut self.files {
             Some(files) => files.write(place, arrival.pieces, &bytes, context),
             None => Ok(()),
@@ -92,7 +118,9 @@ impl Stage for Capture {
     }
 
     fn finish(&mut self, _: &mut Context<'_>) -> Result<Json> {
-        let Some(files) = self.files.take() else { return Ok(Json::Null) };
+        let Some(files) = self.files.take() else {
+            return Ok(Json::Null);
+        };
         complete(&self.name, &files)?;
         Ok(json!({ "points": self.points.len(), "bytes": files.bytes(), "files": files.files() }))
     }

@@ -9,7 +9,10 @@ use crate::units::Role;
 /// Why the last stack is not causal; `None` if it is.
 pub(super) fn why_not(model: &Model<'_>) -> Option<String> {
     let last = model.plan.stacks.len().checked_sub(1)?;
-    let layers = model.units.iter().filter(|unit| matches!(unit.role, Role::Layer { stack, .. } if stack == last));
+    let layers = model
+        .units
+        .iter()
+        .filter(|unit| matches!(unit.role, Role::Layer { stack, .. } if stack == last));
     for unit in layers {
         let set = |value: Option<Value>| match unit.value_type(value?)?.dims()?.first()? {
             Dim::Rows(set) => Some(*set),
@@ -25,7 +28,11 @@ pub(super) fn why_not(model: &Model<'_>) -> Option<String> {
                 _ => false,
             };
             if sees {
-                let origin = if node.origin.chain.is_empty() { unit.role.name(model.plan) } else { node.origin.chain.clone() };
+                let origin = if node.origin.chain.is_empty() {
+                    unit.role.name(model.plan)
+                } else {
+                    node.origin.chain.clone()
+                };
                 return Some(format!("in `{origin}` a token sees the tokens after it"));
             }
         }

@@ -28,16 +28,35 @@ pub(super) struct Logits {
 
 impl Logits {
     /// The stage, or why the model has no such logits.
-    pub(super) fn new(name: String, options: &LogitsStage, model: &Model<'_>) -> std::result::Result<Logits, Vec<Diagnostic>> {
+    pub(super) fn new(
+        name: String,
+        options: &LogitsStage,
+        model: &Model<'_>,
+    ) -> std::result::Result<Logits, Vec<Diagnostic>> {
         let id = model.points.named(&options.point).map_err(|error| vec![error])?;
         let point = model.points.get(id).clone();
         let top_k = options.top_k.map(u64::from);
         if let Some(k) = top_k.filter(|k| *k > point.width) {
-            let message = format!("`top_k` is {k}, but `{}` has {} values a token", point.name, point.width);
-            return Err(vec![Diagnostic::error(message).primary(options.point.label("")).help("choose a smaller `top_k`")]);
+            let message = format!(
+                "`top_k` is {k}, but `{}` has {} values a token",
+                point.name, point.width
+            );
+            return Err(vec![
+                Diagnostic::error(message)
+                    .primary(options.point.label(""))
+                    .help("choose a smaller `top_k`"),
+            ]);
         }
         let (dtype, limit) = (stored(options.dtype), options.shard_size.0);
-        Ok(Logits { name, ids: [id], point, top_k, dtype, limit, files: None })
+        Ok(Logits {
+            name,
+            ids: [id],
+            point,
+            top_k,
+            dtype,
+            limit,
+            files: None,
+        })
     }
 }
 
@@ -68,7 +87,11 @@ impl Stage for Logits {
             None => 2 * self.point.width * self.dtype.size() as u64,
             Some(k) => 4 * self.point.width + 32 * k,
         };
-        StageCost { fixed: 0, per_row: 0, per_chunk_row }
+        StageCost {
+            fixed: 0,
+            per_row: 0,
+            per_chunk_row,
+        }
     }
 
     fn write_bytes(&self) -> u64 {
@@ -86,13 +109,25 @@ impl Stage for Logits {
             let bytes = arrival.tensor.to_bytes(self.dtype).map_err(failed)?;
             return files.write(0, arrival.pieces, &bytes, context);
         };
-        let (values, indices) = sli_torch::score::top_k(arrival.tensor, k as i64).map_err(failed)?;
-        files.write(0, arrival.pieces, &values.to_bytes(self.dtype).map_err(failed)?, context)?;
-        files.write(1, arrival.pieces, &indices.to_bytes(DType::I32).map_err(failed)?, context)
+        let (values, indices) = sli_torch::score::top_k(arrival.tensor, k).map_err(failed)?;
+        files.write(
+            0,
+            arrival.pieces,
+            &values.to_bytes(self.dtype).map_err(failed)?,
+            context,
+        )?;
+        files.write(
+            1,
+            arrival.pieces,
+            &indices.to_bytes(DType::I32).map_err(failed)?,
+            context,
+        )
     }
 
     fn finish(&mut self, _: &mut Context<'_>) -> Result<Json> {
-        let Some(files) = self.files.take() else { return Ok(Json::Null) };
+        let Some(files) = self.files.take() else {
+            return Ok(Json::Null);
+        };
         complete(&self.name, &files)?;
         Ok(json!({ "top_k": self.top_k, "bytes": files.bytes(), "files": files.files() }))
     }

@@ -103,8 +103,6 @@ pub(crate) struct Model<'a> {
     pub(crate) units: &'a [Unit<'a>],
     /// Its points.
     pub(crate) points: &'a Points,
-    /// The type that matrices are multiplied in.
-    pub(crate) compute: DType,
 }
 
 /// The stages of a pipeline, and warnings about them.
@@ -112,7 +110,8 @@ pub(crate) struct Model<'a> {
 /// # Errors
 /// Everything that is wrong with all of them: names that no value has, a score of a model that is not causal.
 pub(crate) fn build(sections: &[StageSection], model: &Model<'_>) -> Result<(Vec<Box<dyn Stage>>, Vec<Diagnostic>)> {
-    let (mut stages, mut warnings, mut errors): (Vec<Box<dyn Stage>>, Vec<Diagnostic>, Vec<Diagnostic>) = Default::default();
+    let (mut stages, mut warnings, mut errors): (Vec<Box<dyn Stage>>, Vec<Diagnostic>, Vec<Diagnostic>) =
+        Default::default();
     for section in sections {
         let name = section.name.value.clone();
         let made: std::result::Result<Box<dyn Stage>, Vec<Diagnostic>> = match &section.kind {
@@ -131,7 +130,11 @@ pub(crate) fn build(sections: &[StageSection], model: &Model<'_>) -> Result<(Vec
             Err(found) => errors.extend(found),
         }
     }
-    if errors.is_empty() { Ok((stages, warnings)) } else { Err(RunError::inputs(errors)) }
+    if errors.is_empty() {
+        Ok((stages, warnings))
+    } else {
+        Err(RunError::inputs(errors))
+    }
 }
 
 /// The element type that a pipeline's word means.
@@ -144,6 +147,6 @@ fn stored(dtype: StoredDtype) -> DType {
 }
 
 /// A kernel failed.
-fn kernel(stage: &str, error: &sli_torch::TensorError) -> RunError {
+pub(crate) fn kernel(stage: &str, error: &sli_torch::TensorError) -> RunError {
     RunError::run(Diagnostic::error(format!("the stage `{stage}` failed: {error}")))
 }

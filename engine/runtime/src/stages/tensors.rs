@@ -1,6 +1,5 @@
 //! What `capture` and `logits` share: rows of tensors into shards.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use sli_model::DType;
@@ -9,7 +8,6 @@ use super::{Context, Piece};
 use crate::data::Dataset;
 use crate::error::Result;
 use crate::points::{Point, RowsOf};
-use crate::rundir::RunDir;
 use crate::write::{OutFile, Series, ShardTensor, Shards};
 
 /// The shards of a stage with their names.
@@ -21,8 +19,18 @@ pub(super) struct TensorFiles {
 
 impl TensorFiles {
     /// Shards for `series`, at most `limit` bytes of data each unless one document is larger.
-    pub(super) fn new(stage: &str, kind: &'static str, series: Vec<Series>, dataset: &Dataset, limit: u64) -> TensorFiles {
-        TensorFiles { shards: Shards::plan(series, &dataset.ids, limit), stage: stage.into(), kind }
+    pub(super) fn new(
+        stage: &str,
+        kind: &'static str,
+        series: Vec<Series>,
+        dataset: &Dataset,
+        limit: u64,
+    ) -> TensorFiles {
+        TensorFiles {
+            shards: Shards::plan(series, &dataset.ids, limit),
+            stage: stage.into(),
+            kind,
+        }
     }
 
     /// Bytes of all tensors.
@@ -36,7 +44,13 @@ impl TensorFiles {
     }
 
     /// Writes `bytes`, the rows of `pieces` of a series, back to back.
-    pub(super) fn write(&mut self, series: usize, pieces: &[Piece], bytes: &[u8], context: &mut Context<'_>) -> Result<()> {
+    pub(super) fn write(
+        &mut self,
+        series: usize,
+        pieces: &[Piece],
+        bytes: &[u8],
+        context: &mut Context<'_>,
+    ) -> Result<()> {
         let rows: u64 = pieces.iter().map(|piece| piece.len).sum();
         let row_bytes = bytes.len() as u64 / rows.max(1);
         let count = self.shards.len();
@@ -46,7 +60,11 @@ impl TensorFiles {
         for piece in pieces {
             let part = &bytes[at as usize..(at + piece.len * row_bytes) as usize];
             at += piece.len * row_bytes;
-            let to = ShardTensor { series, document: piece.document, row: piece.first };
+            let to = ShardTensor {
+                series,
+                document: piece.document,
+                row: piece.first,
+            };
             let mut create = |shard: usize| Ok(context.dir.begin(&shard_name(stage, shard, count))?.0);
             let mut done = |shard: usize, file: OutFile| {
                 finished.push((shard, file.finish()?));
@@ -55,7 +73,9 @@ impl TensorFiles {
             shards.write(to, part, &context.dataset.ids, &mut create, &mut done)?;
         }
         for (shard, finished) in finished {
-            context.dir.complete(&shard_name(stage, shard, count), stage, kind, finished);
+            context
+                .dir
+                .complete(&shard_name(stage, shard, count), stage, kind, finished);
         }
         Ok(())
     }
@@ -76,7 +96,12 @@ fn shard_name(stage: &str, shard: usize, count: usize) -> String {
 
 /// The series of a point: one tensor a document, stored as `dtype` under `name`.
 pub(super) fn series(point: &Point, name: String, width: u64, dtype: DType, dataset: &Dataset) -> Series {
-    Series { name, dtype, width, rows: rows_before(point, dataset) }
+    Series {
+        name,
+        dtype,
+        width,
+        rows: rows_before(point, dataset),
+    }
 }
 
 /// Rows of a point before each document, and of all.
@@ -86,11 +111,6 @@ pub(super) fn rows_before(point: &Point, dataset: &Dataset) -> Arc<[u64]> {
         RowsOf::Documents => document as u64,
     };
     (0..=dataset.len()).map(before).collect()
-}
-
-/// A small file for a stage, with its path for messages.
-pub(super) fn begin(dir: &mut RunDir, name: &str) -> Result<(OutFile, PathBuf)> {
-    dir.begin(name)
 }
 
 #[cfg(test)]

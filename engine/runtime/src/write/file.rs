@@ -14,7 +14,7 @@ use crate::error::{Result, RunError};
 /// A file under its temporary name. Its SHA-256 is made on the way as long as bytes come in order; otherwise
 /// the file is read once more at the end.
 #[derive(Debug)]
-pub struct OutFile {
+pub(crate) struct OutFile {
     file: File,
     path: PathBuf,
     hash: Sha256,
@@ -28,13 +28,13 @@ pub struct OutFile {
 
 /// A complete file, still under its temporary name.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// Its length.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// SHA-256 of its content, in hexadecimal digits.
     pub sha256: String,
     /// Seconds spent in writing and hashing it.
-    pub seconds: f64,
+    pub(crate) seconds: f64,
 }
 
 impl OutFile {
@@ -42,45 +42,43 @@ impl OutFile {
     ///
     /// # Errors
     /// Whatever the system says, with the path.
-    pub fn create(path: &Path) -> Result<OutFile> {
+    pub(crate) fn create(path: &Path) -> Result<OutFile> {
         let open = OpenOptions::new().read(true).write(true).create_new(true).open(path);
         let file = open.map_err(|error| RunError::write(path, &error))?;
         let path = path.to_owned();
-        Ok(OutFile { file, path, hash: Sha256::new(), hashed: 0, in_order: true, len: 0, seconds: 0.0 })
+        Ok(OutFile {
+            file,
+            path,
+            hash: Sha256::new(),
+            hashed: 0,
+            in_order: true,
+            len: 0,
+            seconds: 0.0,
+        })
     }
 
     /// Writes `bytes` at `offset`.
     ///
     /// # Errors
     /// Whatever the system says, with the path; a full disk by name.
-    pub fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.put(offset, bytes).map_err(|error| RunError::write(&self.path, &error))
-    }
-
-    /// Bytes written so far, by the end of the last one.
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Whether nothing was written.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Seconds spent in writing and hashing.
-    pub fn seconds(&self) -> f64 {
-        self.seconds
+    pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.put(offset, bytes)
+            .map_err(|error| RunError::write(&self.path, &error))
     }
 
     /// Makes sure that all bytes are on the disk and hashed.
     ///
     /// # Errors
     /// As for [`OutFile::write_at`].
-    pub fn finish(mut self) -> Result<Finished> {
+    pub(crate) fn finish(mut self) -> Result<Finished> {
         let start = Instant::now();
         let finish = self.file.sync_all().and_then(|()| self.digest());
         let sha256 = finish.map_err(|error| RunError::write(&self.path, &error))?;
-        Ok(Finished { bytes: self.len, sha256, seconds: self.seconds + start.elapsed().as_secs_f64() })
+        Ok(Finished {
+            bytes: self.len,
+            sha256,
+            seconds: self.seconds + start.elapsed().as_secs_f64(),
+        })
     }
 
     fn put(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -152,7 +150,9 @@ mod tests {
         let write = |name: &str, parts: &[(u64, &[u8])]| {
             let path = folder.path().join(name);
             let mut file = OutFile::create(&path).unwrap();
-            parts.iter().for_each(|(offset, bytes)| file.write_at(*offset, bytes).unwrap());
+            parts
+                .iter()
+                .for_each(|(offset, bytes)| file.write_at(*offset, bytes).unwrap());
             let finished = file.finish().unwrap();
             assert_eq!(finished.sha256, sha256_of(&path).unwrap());
             assert_eq!(std::fs::read(&path).unwrap(), b"abcdef");
@@ -168,9 +168,20 @@ mod tests {
         // Every write to /dev/full fails with ENOSPC; it cannot be created anew, so it is opened by hand.
         let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let path = PathBuf::from("out/score.parquet");
-        let mut out = OutFile { file, path, hash: Sha256::new(), hashed: 0, in_order: true, len: 0, seconds: 0.0 };
+        let mut out = OutFile {
+            file,
+            path,
+            hash: Sha256::new(),
+            hashed: 0,
+            in_order: true,
+            len: 0,
+            seconds: 0.0,
+        };
         let error = out.write_at(0, b"a").unwrap_err();
-        assert_eq!(error.to_string(), "the disk is full: `out/score.parquet` could not be written");
+        assert_eq!(
+            error.to_string(),
+            "the disk is full: `out/score.parquet` could not be written"
+        );
         assert_eq!(error.kind, crate::ErrorKind::Run);
     }
 }

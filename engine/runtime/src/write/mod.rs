@@ -5,9 +5,9 @@ mod shards;
 mod table;
 
 pub(crate) use file::sha256_of;
-pub use file::{Finished, OutFile};
-pub use shards::{Series, ShardTensor, Shards};
-pub use table::Table;
+pub(crate) use file::{Finished, OutFile};
+pub(crate) use shards::{Series, ShardTensor, Shards};
+pub(crate) use table::Table;
 
 /// Bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {

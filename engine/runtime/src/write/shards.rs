@@ -19,15 +19,15 @@ const HEADER_LIMIT: u64 = 32 << 20;
 
 /// The tensors of one name, one a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Series {
+pub(crate) struct Series {
     /// What follows `<row id>/` in the key.
-    pub name: String,
+    pub(crate) name: String,
     /// Element type in the file.
-    pub dtype: DType,
+    pub(crate) dtype: DType,
     /// Elements of a row.
-    pub width: u64,
+    pub(crate) width: u64,
     /// Rows before each document, and of all: S + 1 numbers.
-    pub rows: std::sync::Arc<[u64]>,
+    pub(crate) rows: std::sync::Arc<[u64]>,
 }
 
 impl Series {
@@ -51,17 +51,17 @@ struct Open {
 
 /// Part of a document's tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ShardTensor {
+pub(crate) struct ShardTensor {
     /// Which series.
-    pub series: usize,
+    pub(crate) series: usize,
     /// Which document.
-    pub document: usize,
+    pub(crate) document: usize,
     /// The first row that is written.
-    pub row: u64,
+    pub(crate) row: u64,
 }
 
 /// The shards of a stage.
-pub struct Shards {
+pub(crate) struct Shards {
     series: Vec<Series>,
     /// Documents of each shard.
     ranges: Vec<Range<usize>>,
@@ -70,7 +70,7 @@ pub struct Shards {
 
 impl Shards {
     /// Plans shards of at most `limit` bytes of data, unless one document alone is larger. `ids` are the row ids.
-    pub fn plan(series: Vec<Series>, ids: &[Box<str>], limit: u64) -> Shards {
+    pub(crate) fn plan(series: Vec<Series>, ids: &[Box<str>], limit: u64) -> Shards {
         let names: u64 = series.iter().map(|series| series.name.len() as u64 + 120).sum();
         let mut ranges: Vec<Range<usize>> = Vec::new();
         let (mut data, mut header) = (0, 0);
@@ -87,27 +87,24 @@ impl Shards {
             data += bytes;
             header += keys;
         }
-        Shards { series, ranges, open: BTreeMap::new() }
+        Shards {
+            series,
+            ranges,
+            open: BTreeMap::new(),
+        }
     }
 
     /// Number of shards.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.ranges.len()
     }
 
-    /// Whether there is no shard.
-    pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
-    }
-
-    /// The series.
-    pub fn series(&self) -> &[Series] {
-        &self.series
-    }
-
     /// Bytes of data in all shards, headers not counted.
-    pub fn bytes(&self) -> u64 {
-        self.ranges.iter().flat_map(|range| self.series.iter().map(|series| series.bytes(range.clone()))).sum()
+    pub(crate) fn bytes(&self) -> u64 {
+        self.ranges
+            .iter()
+            .flat_map(|range| self.series.iter().map(|series| series.bytes(range.clone())))
+            .sum()
     }
 
     /// Writes rows of one tensor. `create` makes the file of a shard, `done` takes a complete one.
@@ -117,7 +114,7 @@ impl Shards {
     ///
     /// # Panics
     /// If rows are written that the plan does not have.
-    pub fn write(
+    pub(crate) fn write(
         &mut self,
         to: ShardTensor,
         bytes: &[u8],
@@ -134,8 +131,12 @@ impl Shards {
         let open = self.open.get_mut(&shard).expect("it was just opened");
         let series = &self.series[to.series];
         let row = series.rows[to.document] - series.rows[documents.start] + to.row;
-        open.file.write_at(open.bases[to.series] + row * series.row_bytes(), bytes)?;
-        assert!(open.missing >= bytes.len() as u64, "more rows were written than planned");
+        open.file
+            .write_at(open.bases[to.series] + row * series.row_bytes(), bytes)?;
+        assert!(
+            open.missing >= bytes.len() as u64,
+            "more rows were written than planned"
+        );
         open.missing -= bytes.len() as u64;
         if open.missing == 0 {
             let open = self.open.remove(&shard).expect("it is open");
@@ -145,7 +146,7 @@ impl Shards {
     }
 
     /// Whether every shard that was begun is complete.
-    pub fn all_complete(&self) -> bool {
+    pub(crate) fn all_complete(&self) -> bool {
         self.open.is_empty()
     }
 
@@ -178,7 +179,11 @@ impl Shards {
         }
         file.write_at(0, &[&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat())?;
         let start = 8 + header.len() as u64;
-        Ok(Open { file, bases: bases.iter().map(|base| base + start).collect(), missing: at })
+        Ok(Open {
+            file,
+            bases: bases.iter().map(|base| base + start).collect(),
+            missing: at,
+        })
     }
 }
 
@@ -190,7 +195,12 @@ mod tests {
     use std::sync::Arc;
 
     fn series(name: &str, dtype: DType, width: u64) -> Series {
-        Series { name: name.into(), dtype, width, rows: Arc::from([0, 2, 3, 6]) }
+        Series {
+            name: name.into(),
+            dtype,
+            width,
+            rows: Arc::from([0, 2, 3, 6]),
+        }
     }
 
     fn ids() -> Vec<Box<str>> {
@@ -200,7 +210,11 @@ mod tests {
     /// Writes all tensors with byte `10 * series + document`, series by series, and reads the shards back.
     fn fill(limit: u64) -> Vec<Vec<u8>> {
         let folder = tempfile::tempdir().unwrap();
-        let all = vec![series("decoder.0", DType::BF16, 3), series("decoder.1", DType::BF16, 3), series("index", DType::I64, 1)];
+        let all = vec![
+            series("decoder.0", DType::BF16, 3),
+            series("decoder.1", DType::BF16, 3),
+            series("index", DType::I64, 1),
+        ];
         let mut shards = Shards::plan(all, &ids(), limit);
         let mut finished: Vec<Option<Finished>> = vec![None; shards.len()];
         for (series, row_bytes) in [6, 6, 8].into_iter().enumerate() {
@@ -242,6 +256,13 @@ mod tests {
         assert_eq!(fill(60).len(), 2);
         let files = fill(1);
         assert_eq!(files.len(), 3);
-        assert_eq!(SafeTensors::deserialize(&files[2]).unwrap().tensor("2/decoder.0").unwrap().data(), [2; 18]);
+        assert_eq!(
+            SafeTensors::deserialize(&files[2])
+                .unwrap()
+                .tensor("2/decoder.0")
+                .unwrap()
+                .data(),
+            [2; 18]
+        );
     }
 }

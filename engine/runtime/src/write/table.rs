@@ -22,7 +22,7 @@ use crate::error::{Result, RunError};
 const ROW_GROUP_BYTES: usize = 4 << 20;
 
 /// A table while it is written, one batch of rows after the other.
-pub enum Table {
+pub(crate) enum Table {
     /// A Parquet file.
     Parquet(Box<ArrowWriter<OutFile>>, PathBuf),
     /// One JSON object a line.
@@ -31,15 +31,17 @@ pub enum Table {
 
 impl Table {
     /// Bytes of memory that a table holds back at most.
-    pub const BUFFER_BYTES: u64 = 3 * ROW_GROUP_BYTES as u64;
+    pub(crate) const BUFFER_BYTES: u64 = 3 * ROW_GROUP_BYTES as u64;
 
     /// A Parquet table in `file`, whose path is for messages.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn parquet(file: OutFile, path: PathBuf, schema: SchemaRef) -> Result<Table> {
+    pub(crate) fn parquet(file: OutFile, path: PathBuf, schema: SchemaRef) -> Result<Table> {
         let level = ZstdLevel::default();
-        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
+        let properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(level))
+            .build();
         match ArrowWriter::try_new(file, schema, Some(properties)) {
             Ok(writer) => Ok(Table::Parquet(Box::new(writer), path)),
             Err(error) => Err(parquet_error(&path, error)),
@@ -47,7 +49,7 @@ impl Table {
     }
 
     /// A table of JSON lines in `file`, whose path is for messages.
-    pub fn jsonl(file: OutFile, path: PathBuf) -> Table {
+    pub(crate) fn jsonl(file: OutFile, path: PathBuf) -> Table {
         Table::Jsonl(BufWriter::with_capacity(64 << 10, file), path)
     }
 
@@ -55,7 +57,7 @@ impl Table {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+    pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<()> {
         match self {
             Table::Parquet(writer, path) => {
                 let written = writer.write(rows).and_then(|()| match writer.in_progress_size() {
@@ -78,14 +80,16 @@ impl Table {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn finish(self) -> Result<Finished> {
+    pub(crate) fn finish(self) -> Result<Finished> {
         match self {
-            Table::Parquet(writer, path) => {
-                writer.into_inner().map_err(|error| parquet_error(&path, error))?.finish()
-            }
-            Table::Jsonl(writer, path) => {
-                writer.into_inner().map_err(|error| RunError::write(&path, error.error()))?.finish()
-            }
+            Table::Parquet(writer, path) => writer
+                .into_inner()
+                .map_err(|error| parquet_error(&path, error))?
+                .finish(),
+            Table::Jsonl(writer, path) => writer
+                .into_inner()
+                .map_err(|error| RunError::write(&path, error.error()))?
+                .finish(),
         }
     }
 }
@@ -94,16 +98,24 @@ fn parquet_error(path: &std::path::Path, error: ParquetError) -> RunError {
     match error {
         ParquetError::External(inner) => match inner.downcast::<std::io::Error>() {
             Ok(error) => RunError::write(path, &error),
-            Err(error) => RunError::run(Diagnostic::error(format!("`{}` could not be written: {error}", path.display()))),
+            Err(error) => RunError::run(Diagnostic::error(format!(
+                "`{}` could not be written: {error}",
+                path.display()
+            ))),
         },
-        other => RunError::run(Diagnostic::error(format!("`{}` could not be written: {other}", path.display()))),
+        other => RunError::run(Diagnostic::error(format!(
+            "`{}` could not be written: {other}",
+            path.display()
+        ))),
     }
 }
 
 fn object(rows: &RecordBatch, row: usize) -> Map<String, Value> {
     let schema = rows.schema();
     let cells = schema.fields().iter().zip(rows.columns());
-    cells.map(|(field, column)| (field.name().clone(), cell(column, row))).collect()
+    cells
+        .map(|(field, column)| (field.name().clone(), cell(column, row)))
+        .collect()
 }
 
 /// One cell as JSON; a number that JSON cannot say (an infinity) is `null`.

@@ -54,12 +54,13 @@ pub(super) fn t5_buckets(d: &Tensor, buckets: i64, max_distance: i64, bidirectio
     Ok(d.f_where_self(&d.f_lt(m)?, &far)?.f_add(&first)?)
 }
 
-/// DeBERTa's log bucket of each distance query - key, i64 (arXiv 2006.03654 and its v2 code).
+/// DeBERTa's log bucket of each distance query - key, i64 (arXiv 2006.03654 and its v2 code), whose
+/// logarithms are all libtorch's, for the same reason.
 pub(super) fn deberta_buckets(d: &Tensor, n: i64, max_distance: i64) -> Result<Tensor> {
     let m = n / 2;
-    let base = (((max_distance - 1) as f64 / m as f64) as f32).ln() as f64;
+    let base = Tensor::f_from_slice(&[((max_distance - 1) as f64 / m as f64) as f32])?.f_log()?;
     let log = cast(&d.f_abs()?, Kind::Float)?.f_div_scalar(m as f64)?.f_log()?;
-    let steps = log.f_div_scalar(base)?.f_mul_scalar((m - 1) as f64)?.f_ceil()?.f_clamp_min(0.0)?;
+    let steps = log.f_div(&base)?.f_mul_scalar((m - 1) as f64)?.f_ceil()?.f_clamp_min(0.0)?;
     let far = steps.f_to_kind(Kind::Int64)?.f_add_scalar(m)?.f_mul(&d.f_sign()?)?;
     Ok(d.f_where_self(&d.f_abs()?.f_le(m)?, &far)?)
 }

@@ -25,18 +25,18 @@ pub(super) fn tile(
     let (q, k, v) = same_width(q, k, v)?;
     let grouping = Grouping::new(&q, &k);
     let (q, k, v) = (grouping.queries(&q)?, grouping.keys(&k)?, grouping.keys(&v)?);
-    let mask = mask.map(|m| grouping.mask(m, q.kind())).transpose()?;
+    let laid = mask.map(|m| grouping.mask(m, q.kind())).transpose()?;
     if q.device() != Device::Cpu {
-        let y = Tensor::f_scaled_dot_product_attention(&q, &k, &v, mask, 0.0, tile.triangle, scale, false)?;
+        let y = Tensor::f_scaled_dot_product_attention(&q, &k, &v, laid, 0.0, tile.triangle, scale, false)?;
         let y = grouping.back(&y)?.f_narrow(-1, 0, out)?;
         let lse = y.f_select(-1, 0)?; // not asked for, see `attend`
         return Ok(Made { y, lse });
     }
     let (y, sums) =
-        Tensor::f_internal_scaled_dot_product_flash_attention_for_cpu(&q, &k, &v, 0.0, tile.triangle, mask, scale)?;
+        Tensor::f_internal_scaled_dot_product_flash_attention_for_cpu(&q, &k, &v, 0.0, tile.triangle, laid, scale)?;
     let y = grouping.back(&y)?.f_narrow(-1, 0, out)?;
     let sums = match lse || heads.sinks.is_some() {
-        true => grouping.back(&sums.f_unsqueeze(-1)?)?.f_squeeze_dim(-1)?,
+        true => without_keys(grouping.back(&sums.f_unsqueeze(-1)?)?.f_squeeze_dim(-1)?, mask)?,
         false => return Ok(Made { y, lse: sums }),
     };
     match &heads.sinks {
@@ -51,6 +51,13 @@ fn nothing(q: &Tensor, out: i64) -> Result<Made> {
     let y = Tensor::f_zeros([batch, rows, heads, out], (q.kind(), q.device()))?;
     let lse = Tensor::f_full([batch, rows, heads], f64::NEG_INFINITY, (Kind::Float, q.device()))?;
     Ok(Made { y, lse })
+}
+
+/// The kernel gives 0 for the values and also for the sum of a row whose keys are all hidden.
+fn without_keys(sums: Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+    let Some(mask) = mask else { return Ok(sums) };
+    let blind = mask.f_amax(-1, false)?.f_eq(f64::NEG_INFINITY)?.f_transpose(1, 2)?;
+    Ok(sums.f_masked_fill(&blind, f64::NEG_INFINITY)?)
 }
 
 /// A sink adds exp(sink) to the denominator.

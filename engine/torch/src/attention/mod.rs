@@ -63,14 +63,11 @@ pub(crate) fn attend(op: &Attend, heads: &Heads, compute: Kind) -> Result<(Tenso
     let device = heads.q.device();
     let scale = op.scale.map_or(1.0 / (shape.dim as f64).sqrt(), |s| s.0);
     let mut y = Tensor::f_zeros([shape.rows, shape.heads, shape.out], (compute, device))?;
-    let mut lse = match op.lse {
-        true => Some(Tensor::f_full([shape.rows, shape.heads], f64::NEG_INFINITY, (Kind::Float, device))?),
-        false => None,
-    };
+    let mut lse = if op.lse { Some(shape.without_keys(heads)?) } else { None };
     let explicit = op.softcap.is_some() || device != Device::Cpu && (op.lse || heads.sinks.is_some());
     for group in tiles::groups(heads) {
         if group.keys == 0 {
-            continue; // no visible key: zeros, lse -inf
+            continue; // zeros, see `Shape::without_keys`
         }
         let batch = group.gather(heads)?;
         let visible = Visible::new(op, heads, &group);
@@ -121,6 +118,18 @@ impl Shape {
             fail!("`sinks` must have one number for each of the {h} heads");
         }
         Ok(Shape { rows: *n, heads: *h, dim: *d, out: *f })
+    }
+}
+
+impl Shape {
+    /// The lse `[N, H]` of queries that see no key: -inf, or what the sinks give.
+    fn without_keys(&self, heads: &Heads) -> Result<Tensor> {
+        let options = (Kind::Float, heads.q.device());
+        let lse = Tensor::f_full([self.rows, self.heads], f64::NEG_INFINITY, options)?;
+        match &heads.sinks {
+            Some(sinks) => Ok(lse.f_maximum(sinks)?),
+            None => Ok(lse),
+        }
     }
 }
 

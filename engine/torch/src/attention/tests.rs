@@ -252,7 +252,7 @@ fn relative_scores_of_both_sides() {
                     let b = match buckets {
                         Some((n, max)) if d.abs() > n / 2 => {
                             let m = (n / 2) as f64;
-                            let far = (m - 1.0) * (d.abs() as f64 / m).ln() / ((max - 1) as f64 / m).ln();
+                            let far = (d.abs() as f64 / m).ln() / ((max - 1) as f64 / m).ln() * (m - 1.0);
                             d.signum() * (n / 2 + far.ceil() as i64)
                         }
                         _ => d,

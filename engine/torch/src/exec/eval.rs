@@ -212,7 +212,7 @@ fn beside(args: &Args) -> Result<(Tensor, Tensor)> {
     let rank_beside = |other: &Tensor, other_rows: bool| match other.dim() {
         0 => 1,
         dims if other_rows => dims,
-        dims => dims.max(2),
+        dims => dims + 1,
     };
     let (rank_a, rank_b) = (rank_beside(&b, rows_b), rank_beside(&a, rows_a));
     Ok((column(a, rows_a, rank_a)?, column(b, rows_b, rank_b)?))

@@ -2,7 +2,6 @@
 
 mod args;
 mod eval;
-mod names;
 mod sequence;
 
 pub(crate) use args::Args;
@@ -11,7 +10,7 @@ use crate::error::ExecError;
 use crate::kinds::kind_of;
 use crate::weights::ParamValue;
 use crate::{RowSet, RtValue, Tensor, TensorError, Weights};
-use sli_model::{DType, Graph, GraphInput, Op, Origin, Value};
+use sli_model::{DType, Graph, GraphInput, Op, Origin, StackValue, Value};
 use std::sync::Arc;
 
 /// What a graph is run on.
@@ -160,7 +159,7 @@ impl<'a> Run<'a> {
                     }
                     Ok(vec![Some(value)])
                 }
-                None => Err(ExecError::new(format!("{} is not available here", names::input(input)), &node.origin)),
+                None => Err(ExecError::new(format!("{} is not available here", outside(input)), &node.origin)),
             },
             Op::Param(id) => match weights.params.get(id.0 as usize) {
                 Some(ParamValue::One(tensor)) => Ok(vec![Some(RtValue::plain(tensor.clone()))]),
@@ -170,6 +169,8 @@ impl<'a> Run<'a> {
                     Err(ExecError::new(format!("parameter `{name}` was not made ready"), &node.origin))
                 }
             },
+            // parameters stored in pieces that the checkpoint does not have
+            Op::JoinRows if !inputs.is_empty() && inputs.iter().all(Option::is_none) => Ok(vec![None]),
             Op::Experts(op) => {
                 let body = Body { compute: self.batch.compute, origin: &node.origin, set: &self.batch.set };
                 eval::mixture(op, &Args::new(inputs), weights.experts.get(&(index as u32)), &body)
@@ -196,7 +197,25 @@ impl<'a> Run<'a> {
 }
 
 fn failed(op: &Op, args: &Args, error: TensorError, origin: &Origin) -> ExecError {
-    ExecError::new(format!("`{}` of {}: {error}", names::op(op), args.describe()), origin)
+    ExecError::new(format!("`{}` of {}: {error}", op.name(), args.describe()), origin)
+}
+
+/// A value from outside, as in equations.
+fn outside(input: &GraphInput) -> String {
+    match input {
+        GraphInput::X => "`x`".to_string(),
+        GraphInput::Tokens => "`tokens`".to_string(),
+        GraphInput::Positions => "`positions`".to_string(),
+        GraphInput::TokenTypes => "`token_type_ids`".to_string(),
+        GraphInput::Field(name) => format!("`input.{name}`"),
+        GraphInput::Let(name) => format!("`{name}` of `let`"),
+        GraphInput::Carry(name) => format!("`carry.{name}`"),
+        GraphInput::Stack { stack, value } => match value {
+            StackValue::Final => format!("`{stack}.final`"),
+            StackValue::Out => format!("`{stack}.out`"),
+            StackValue::Hidden(k) => format!("`{stack}.hidden[{k}]`"),
+        },
+    }
 }
 
 impl RtValue {

@@ -31,7 +31,10 @@ pub(crate) fn long_conv(x: &Tensor, h: &Tensor, offsets: &[i64]) -> Result<Tenso
         ));
     }
     let taps = |first: i64, width: i64, len: i64| {
-        h.f_narrow(1, first, width)?.f_narrow(0, 0, len.min(of_h[0]))?.f_tr()?.f_to_kind(Kind::Float)
+        h.f_narrow(1, first, width)?
+            .f_narrow(0, 0, len.min(of_h[0]))?
+            .f_tr()?
+            .f_to_kind(Kind::Float)
     };
     convolve(x, offsets, tile_bytes(x.device()), taps)
 }
@@ -62,14 +65,15 @@ pub(super) fn convolve(
             let width = width.min(channels - first);
             let spectrum = taps(first, width, size / 2)?.f_fft_rfft(size, -1, "backward")?;
             for members in members.chunks(at_once) {
-                let column = |t: &Tensor, s: &(i64, i64)| {
-                    t.f_narrow(0, s.0, s.1)?.f_narrow(1, first, width)?.f_tr()
-                };
+                let column = |t: &Tensor, s: &(i64, i64)| t.f_narrow(0, s.0, s.1)?.f_narrow(1, first, width)?.f_tr();
                 let count = members.len() as i64;
                 let options = (Kind::Float, x.device());
                 let padded = Tensor::f_zeros([count, width, size], options)?;
                 for (i, s) in members.iter().enumerate() {
-                    padded.f_select(0, i as i64)?.f_narrow(1, 0, s.1)?.f_copy_(&column(x, s)?)?;
+                    padded
+                        .f_select(0, i as i64)?
+                        .f_narrow(1, 0, s.1)?
+                        .f_copy_(&column(x, s)?)?;
                 }
                 let product = padded.f_fft_rfft(size, -1, "backward")?.f_mul_(&spectrum)?;
                 let out = product.f_fft_irfft(size, -1, "backward")?;

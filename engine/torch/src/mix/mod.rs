@@ -23,5 +23,8 @@ fn shape_error<T>(message: String) -> Result<T, TchError> {
 
 /// The sequences that have rows, as (first row, length).
 fn sequences(offsets: &[i64]) -> impl Iterator<Item = (i64, i64)> {
-    offsets.windows(2).map(|pair| (pair[0], pair[1] - pair[0])).filter(|s| s.1 > 0)
+    offsets
+        .windows(2)
+        .map(|pair| (pair[0], pair[1] - pair[0]))
+        .filter(|s| s.1 > 0)
 }

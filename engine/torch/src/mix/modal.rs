@@ -18,12 +18,7 @@ fn tile_bytes(device: Device) -> i64 {
 ///
 /// # Errors
 /// Shapes that do not fit, and errors of torch.
-pub(crate) fn modal_conv(
-    x: &Tensor,
-    poles: &Tensor,
-    residues: &Tensor,
-    offsets: &[i64],
-) -> Result<Tensor, TchError> {
+pub(crate) fn modal_conv(x: &Tensor, poles: &Tensor, residues: &Tensor, offsets: &[i64]) -> Result<Tensor, TchError> {
     let (of_x, size) = (x.size(), poles.size());
     let fits = size.len() == 3 && of_x.len() == 2 && size[2] == 2 && size[0] == of_x[1];
     if !fits || residues.size() != size {
@@ -35,7 +30,11 @@ pub(crate) fn modal_conv(
     let double = |t: &Tensor| t.f_to_kind(Kind::Double);
     let (poles, residues) = (double(poles)?, double(residues)?);
     convolve(x, offsets, tile_bytes(x.device()), |first, width, len| {
-        impulse(&poles.f_narrow(0, first, width)?, &residues.f_narrow(0, first, width)?, len)
+        impulse(
+            &poles.f_narrow(0, first, width)?,
+            &residues.f_narrow(0, first, width)?,
+            len,
+        )
     })
 }
 

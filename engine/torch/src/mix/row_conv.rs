@@ -32,7 +32,12 @@ pub(crate) fn row_conv(
     stencil: Stencil,
     offsets: &[i64],
 ) -> Result<(Tensor, Vec<i64>), TchError> {
-    let Stencil { stride, padding: (before, after), groups, dilation } = stencil;
+    let Stencil {
+        stride,
+        padding: (before, after),
+        groups,
+        dilation,
+    } = stencil;
     let (of_x, of_w) = (x.size(), w.size());
     let &[width, inner, taps] = &of_w[..] else {
         return shape_error(format!("row_conv: the weight is {of_w:?}, `[B, A, K]` is needed"));
@@ -70,14 +75,10 @@ pub(crate) fn row_conv(
         }
     };
     let bias = bias.map(|b| b.f_to_kind(Kind::Float)).transpose()?;
-    let y = line.f_tr()?.f_unsqueeze(0)?.f_conv1d(
-        &w.f_to_kind(Kind::Float)?,
-        bias,
-        stride,
-        0,
-        dilation,
-        groups,
-    )?;
+    let y = line
+        .f_tr()?
+        .f_unsqueeze(0)?
+        .f_conv1d(&w.f_to_kind(Kind::Float)?, bias, stride, 0, dilation, groups)?;
     let y = y.f_squeeze_dim(0)?.f_tr()?;
     let y = match y.size()[0] == picks.len() as i64 {
         true => y.f_contiguous()?,

@@ -76,13 +76,7 @@ pub(crate) fn dynamic_conv(x: &Tensor, w: &Tensor, offsets: &[i64]) -> Result<Te
 ///
 /// One operation covers the whole batch; the few rows that reach beyond their sequence are put back
 /// afterwards, so that nothing of a neighbour, not even a NaN, gets in.
-fn add_tap(
-    y: &mut Tensor,
-    x: &Tensor,
-    weight: &Tensor,
-    by: i64,
-    offsets: &[i64],
-) -> Result<(), TchError> {
+fn add_tap(y: &mut Tensor, x: &Tensor, weight: &Tensor, by: i64, offsets: &[i64]) -> Result<(), TchError> {
     let rows = x.size()[0];
     let count = rows - by.abs();
     if count <= 0 {
@@ -102,7 +96,9 @@ fn add_tap(
         1 => weight.shallow_clone(),
         _ => weight.f_narrow(0, to, count)?,
     };
-    let _ = y.f_narrow(0, to, count)?.f_addcmul_(&x.f_narrow(0, from, count)?, &weight)?;
+    let _ = y
+        .f_narrow(0, to, count)?
+        .f_addcmul_(&x.f_narrow(0, from, count)?, &weight)?;
     let _ = y.f_index_copy_(0, &outside, &kept)?;
     Ok(())
 }

@@ -78,7 +78,9 @@ fn a_nan_stays_in_its_sequence() {
     let _ = x.narrow(0, 6, 17).fill_(f64::NAN);
     let y = causal_conv1d(&x, &random(2, &[6, 1, 4]), None, &offsets()).unwrap();
     let wide = x.view([ROWS, 2, 3]);
-    let z = dynamic_conv(&wide, &random(3, &[2, 9]), &offsets()).unwrap().view([ROWS, 6]);
+    let z = dynamic_conv(&wide, &random(3, &[2, 9]), &offsets())
+        .unwrap()
+        .view([ROWS, 6]);
     for y in [y, z] {
         let rows = y.isnan().any_dim(1, false);
         assert_eq!(rows.to_kind(Kind::Int64).sum(None).int64_value(&[]), 17);
@@ -96,7 +98,11 @@ fn dynamic_conv_with_weights_per_token_and_shared_ones() {
             let at = ((row * 2 + c / 3) * 9) as usize;
             (0..9).map(|j| ws[at + j as usize] * x(t + j - 4)).sum()
         });
-        assert_close(&dynamic_conv(&x.view([ROWS, 2, 3]), &w, &offsets()).unwrap(), &wanted, 1e-6);
+        assert_close(
+            &dynamic_conv(&x.view([ROWS, 2, 3]), &w, &offsets()).unwrap(),
+            &wanted,
+            1e-6,
+        );
     }
     let error = dynamic_conv(&x.view([ROWS, 2, 3]), &random(1, &[2, 4]), &offsets()).unwrap_err();
     assert!(error.to_string().contains("an odd number"), "{error}");
@@ -119,7 +125,10 @@ fn long_conv_agrees_with_the_sum() {
         assert_close(&small.unwrap(), &wanted, limit);
     }
     let error = long_conv(&random(1, &[ROWS, 6]), &h.narrow(0, 0, 39), &offsets()).unwrap_err();
-    assert!(error.to_string().contains("39 taps, the longest sequence 40 tokens"), "{error}");
+    assert!(
+        error.to_string().contains("39 taps, the longest sequence 40 tokens"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -144,19 +153,31 @@ fn modal_conv_agrees_with_its_recurrence() {
 
 #[test]
 fn row_conv_for_strides_paddings_dilations_and_groups() {
-    for (stride, padding, groups, dilation, taps) in
-        [(1, (1, 1), 1, 1, 3), (2, (1, 1), 2, 1, 3), (3, (2, 0), 1, 2, 4), (1, (0, 0), 2, 1, 1)]
-    {
+    for (stride, padding, groups, dilation, taps) in [
+        (1, (1, 1), 1, 1, 3),
+        (2, (1, 1), 2, 1, 3),
+        (3, (2, 0), 1, 2, 4),
+        (1, (0, 0), 2, 1, 1),
+    ] {
         let x = random(1, &[ROWS, 6]);
         let w = random(2, &[4, 6 / groups, taps]);
         let bias = random(3, &[4]);
-        let stencil = Stencil { stride, padding, groups, dilation };
+        let stencil = Stencil {
+            stride,
+            padding,
+            groups,
+            dilation,
+        };
         let (y, limits) = row_conv(&x, &w, Some(&bias), stencil, &offsets()).unwrap();
         assert_eq!(y.size(), [limits[LENGTHS.len()], 4]);
         for (i, pair) in offsets().windows(2).enumerate() {
             let count = pair[1] - pair[0];
             let places = count + padding.0 + padding.1 - dilation * (taps - 1) - 1;
-            let outputs = if places < 0 || count == 0 { 0 } else { places / stride + 1 };
+            let outputs = if places < 0 || count == 0 {
+                0
+            } else {
+                places / stride + 1
+            };
             assert_eq!(limits[i + 1] - limits[i], outputs, "{stencil:?}, {count} rows");
             for o in 0..outputs {
                 let mut wanted = numbers(&bias);
@@ -166,8 +187,7 @@ fn row_conv_for_strides_paddings_dilations_and_groups() {
                             let t = o * stride + j * dilation - padding.0;
                             if (0..count).contains(&t) {
                                 let channel = b as i64 / (4 / groups) * (6 / groups) + a;
-                                *sum += w.double_value(&[b as i64, a, j])
-                                    * x.double_value(&[pair[0] + t, channel]);
+                                *sum += w.double_value(&[b as i64, a, j]) * x.double_value(&[pair[0] + t, channel]);
                             }
                         }
                     }
@@ -180,7 +200,12 @@ fn row_conv_for_strides_paddings_dilations_and_groups() {
 
 #[test]
 fn row_conv_of_sequences_shorter_than_its_taps_is_empty() {
-    let stencil = Stencil { stride: 1, padding: (0, 0), groups: 1, dilation: 1 };
+    let stencil = Stencil {
+        stride: 1,
+        padding: (0, 0),
+        groups: 1,
+        dilation: 1,
+    };
     let (x, w) = (random(1, &[3, 6]), random(2, &[4, 6, 3]));
     let (y, limits) = row_conv(&x, &w, None, stencil, &[0, 2, 3]).unwrap();
     assert_eq!((y.size(), limits), (vec![0, 4], vec![0, 0, 0]));

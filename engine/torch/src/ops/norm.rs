@@ -1,7 +1,7 @@
 //! Norms: computed in f32, returned in the type of x.
 
 use crate::error::{Result, fail};
-use crate::kinds::{cast, upcast};
+use crate::kinds::{cast, float_kind, upcast};
 use tch::{Kind, Tensor};
 
 /// (x - mean) / sqrt(var + eps) * (offset + weight) + bias (`Op::LayerNorm`).
@@ -27,25 +27,25 @@ pub(crate) fn layer_norm(
     }
     let parts = in_groups(&upcast(x)?, groups)?;
     let normed = parts.f_layer_norm([parts.size()[parts.dim() - 1]], None::<Tensor>, None::<Tensor>, eps, false)?;
-    scaled(normed.f_reshape(x.size())?, weight.as_ref(), bias.as_ref(), x.kind())
+    scaled(normed.f_reshape(x.size())?, weight.as_ref(), bias.as_ref(), float_kind(x))
 }
 
 /// x / sqrt(mean x² + eps) * (offset + weight) (`Op::RmsNorm`).
 pub(crate) fn rms_norm(x: &Tensor, weight: Option<&Tensor>, eps: f64, offset: f64, groups: u64) -> Result<Tensor> {
     let weight = weight.map(|w| shifted(w, offset)).transpose()?;
-    let parts = in_groups(x, groups)?;
+    let parts = in_groups(&cast(x, float_kind(x))?, groups)?;
     let width = parts.size()[parts.dim() - 1];
     // one pass that reads x and accumulates in f32
     let norm = parts.f_linalg_norm(2.0, -1, true, Kind::Float)?;
     let factor = norm.f_square()?.f_div_scalar_(width as f64)?.f_add_scalar_(eps)?.f_rsqrt_()?;
-    scaled(parts.f_mul(&factor)?.f_reshape(x.size())?, weight.as_ref(), None, x.kind())
+    scaled(parts.f_mul(&factor)?.f_reshape(x.size())?, weight.as_ref(), None, float_kind(x))
 }
 
 /// x / sqrt(sum x² + eps) (`Op::L2Norm`).
 pub(crate) fn l2_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
     last_dim(x)?;
     let factor = upcast(x)?.f_square()?.f_sum_dim_intlist(-1, true, None)?.f_add_scalar_(eps)?.f_rsqrt_()?;
-    cast(&x.f_mul(&factor)?, x.kind())
+    cast(&x.f_mul(&factor)?, float_kind(x))
 }
 
 /// x / (sum over the last dim + eps) (`Op::Normalize`).
@@ -53,7 +53,7 @@ pub(crate) fn normalize(x: &Tensor, eps: f64) -> Result<Tensor> {
     last_dim(x)?;
     let wide = upcast(x)?;
     let sum = wide.f_sum_dim_intlist(-1, true, None)?.f_add_scalar_(eps)?;
-    cast(&wide.f_div(&sum)?, x.kind())
+    cast(&wide.f_div(&sum)?, float_kind(x))
 }
 
 /// The weight plus its offset, in f32.

@@ -1,10 +1,9 @@
 //! Elementwise arithmetic, activations and reductions over the last dim.
 
-use crate::error::{Result, fail};
-use crate::kinds::{is_float, upcast};
-use crate::kinds::cast;
+use crate::error::Result;
+use crate::kinds::{cast, float_kind, is_float, upcast};
 use sli_model::{Activation, BinaryOp, Num, Scalar, UnaryOp};
-use tch::{Kind, Tensor};
+use tch::Tensor;
 
 /// `Op::Unary`.
 pub(crate) fn unary(op: UnaryOp, x: &Tensor) -> Result<Tensor> {
@@ -49,9 +48,7 @@ pub(crate) fn unary_number(op: UnaryOp, x: Scalar) -> Scalar {
 
 /// `Op::Activation`.
 pub(crate) fn activation(kind: Activation, x: &Tensor) -> Result<Tensor> {
-    if !is_float(x.kind()) {
-        fail!("an activation of whole numbers ({:?})", x.kind());
-    }
+    let x = &cast(x, float_kind(x))?;
     Ok(match kind {
         Activation::Silu => x.f_silu()?,
         Activation::Gelu => x.f_gelu("none")?,
@@ -129,12 +126,12 @@ pub(crate) fn clamp(x: &Tensor, lo: Option<Num>, hi: Option<Num>) -> Result<Tens
 
 /// c tanh(x / c) (`Op::Softcap`), in f32.
 pub(crate) fn softcap(x: &Tensor, c: f64) -> Result<Tensor> {
-    cast(&upcast(x)?.f_div_scalar(c)?.f_tanh_()?.f_mul_scalar_(c)?, x.kind())
+    cast(&upcast(x)?.f_div_scalar(c)?.f_tanh_()?.f_mul_scalar_(c)?, float_kind(x))
 }
 
 /// Softmax over the last dim; libtorch accumulates in f32.
 pub(crate) fn softmax(x: &Tensor) -> Result<Tensor> {
-    Ok(x.f_softmax(-1, None)?)
+    Ok(x.f_softmax(-1, float_kind(x))?)
 }
 
 /// Sum over the last dim, which stays as 1.
@@ -144,8 +141,7 @@ pub(crate) fn sum(x: &Tensor) -> Result<Tensor> {
 
 /// Mean over the last dim, which stays as 1; of whole numbers in f32.
 pub(crate) fn mean(x: &Tensor) -> Result<Tensor> {
-    let kind = if is_float(x.kind()) { x.kind() } else { Kind::Float };
-    Ok(x.f_mean_dim(-1, true, kind)?)
+    Ok(x.f_mean_dim(-1, true, float_kind(x))?)
 }
 
 #[cfg(test)]

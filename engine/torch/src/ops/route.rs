@@ -33,16 +33,16 @@ pub(crate) fn gather(x: &Tensor, index: &Tensor) -> Result<Tensor> {
 /// All but the best `keep` groups become -inf (`Op::GroupLimit`).
 pub(crate) fn group_limit(x: &Tensor, groups: u64, keep: u64, top: u64) -> Result<Tensor> {
     let size = x.size();
-    let [rows, experts] = size[..] else { fail!("router scores of shape {size:?}, [N, E] is expected") };
+    let Some(experts) = size.last().copied() else { fail!("router scores of shape {size:?}, [N, E] is expected") };
     let groups = groups as i64;
     if groups == 0 || experts % groups != 0 || keep as i64 > groups {
         fail!("{experts} experts in {groups} equal groups of which {keep} stay");
     }
-    let grouped = x.f_reshape([rows, groups, experts / groups])?;
+    let grouped = x.f_unflatten(-1, [groups, experts / groups])?;
     let (_, best) = top_k(&grouped, top)?;
     let score = best.f_sum_dim_intlist(-1, false, Kind::Float)?;
     let (kept, _) = top_k(&score, keep)?;
-    let dropped = Tensor::f_ones([rows, groups], (Kind::Bool, x.device()))?.f_scatter_value(-1, &kept, 0)?;
+    let dropped = Tensor::f_ones(score.size(), (Kind::Bool, x.device()))?.f_scatter_value(-1, &kept, 0)?;
     Ok(grouped.f_masked_fill(&dropped.f_unsqueeze(-1)?, f64::NEG_INFINITY)?.f_reshape(size)?)
 }
 

@@ -47,7 +47,12 @@ pub(super) fn blocks(offsets: &[i64], len: i64, limit: i64) -> Vec<Block> {
             while start < end {
                 let rows = (end - start).min(limit * len);
                 let (continues, open) = (start > first, start + rows < end);
-                blocks.push(Block { start, offsets: vec![0, rows], continues, open });
+                blocks.push(Block {
+                    start,
+                    offsets: vec![0, rows],
+                    continues,
+                    open,
+                });
                 start += rows;
             }
         } else if chunks > 0 {
@@ -105,7 +110,12 @@ impl Chunks {
             true => None,
             false => Some(Tensor::f_from_slice(&slots)?.f_to_device(device)?),
         };
-        Ok(Chunks { len, counts, slots, open: block.open })
+        Ok(Chunks {
+            len,
+            counts,
+            slots,
+            open: block.open,
+        })
     }
 
     /// Number of chunks, M.
@@ -179,8 +189,10 @@ mod tests {
     #[test]
     fn blocks_cover_all_rows_and_cut_only_long_sequences() {
         let blocks = blocks(&lengths_to_offsets(&[3, 4, 0, 20, 2]), 4, 3);
-        let seen: Vec<_> =
-            blocks.iter().map(|b| (b.start, b.offsets.clone(), b.continues, b.open)).collect();
+        let seen: Vec<_> = blocks
+            .iter()
+            .map(|b| (b.start, b.offsets.clone(), b.continues, b.open))
+            .collect();
         assert_eq!(
             seen,
             [
@@ -214,7 +226,12 @@ mod tests {
 
     #[test]
     fn a_full_sequence_is_not_copied() {
-        let block = Block { start: 0, offsets: vec![0, 8], continues: false, open: false };
+        let block = Block {
+            start: 0,
+            offsets: vec![0, 8],
+            continues: false,
+            open: false,
+        };
         let chunks = Chunks::new(&block, 4, Device::Cpu).unwrap();
         let x = Tensor::zeros([8, 3], (Kind::Float, Device::Cpu));
         assert_eq!(chunks.pack(&x, 0.0).unwrap().data_ptr(), x.data_ptr());

@@ -69,17 +69,16 @@ impl Decay {
     pub(super) fn table(&self, reach: Reach) -> Result<Tensor, TchError> {
         let exponent = self.sum(reach).f_sub(&self.after.f_transpose(2, 3)?)?;
         let above = above_diagonal(&exponent, reach)?;
-        exponent.f_to_kind(Kind::Float)?.f_masked_fill_(&above, f64::NEG_INFINITY)?.f_exp_()
+        exponent
+            .f_to_kind(Kind::Float)?
+            .f_masked_fill_(&above, f64::NEG_INFINITY)?
+            .f_exp_()
     }
 
     /// For each row operand x and each column operand y, `[M, H, L, K]`: the matrix
     /// A_ij = sum_c x_ic y_jc exp(R_ic - G_jc), `[M, H, L, L]`, with R and the columns that `Reach`
     /// says, 0 elsewhere. Order: all columns of the first row operand, then of the next.
-    pub(super) fn products(
-        &self,
-        rows: &[(&Tensor, Reach)],
-        columns: &[&Tensor],
-    ) -> Result<Vec<Tensor>, TchError> {
+    pub(super) fn products(&self, rows: &[(&Tensor, Reach)], columns: &[&Tensor]) -> Result<Vec<Tensor>, TchError> {
         if self.after.size()[3] > 1 {
             return self.products_per_channel(rows, columns);
         }
@@ -97,11 +96,7 @@ impl Decay {
     /// diagonal of each part the decay splits at its first column's end, R = G there:
     /// (x exp(G_i - R)) (y exp(R - G_j))', both exponents <= 0 (GLA, arXiv 2312.06635, section 4.3,
     /// carried on down to single tokens).
-    fn products_per_channel(
-        &self,
-        rows: &[(&Tensor, Reach)],
-        columns: &[&Tensor],
-    ) -> Result<Vec<Tensor>, TchError> {
+    fn products_per_channel(&self, rows: &[(&Tensor, Reach)], columns: &[&Tensor]) -> Result<Vec<Tensor>, TchError> {
         let size = self.after.size();
         let (m, h, len, k) = (size[0], size[1], size[2], size[3]);
         let (nr, nc) = (rows.len() as i64, columns.len() as i64);
@@ -110,19 +105,19 @@ impl Decay {
         let mut half = len / 2;
         while half > 0 {
             let parts = len / (2 * half);
-            let view = |t: &Tensor, side: i64| {
-                t.f_view([m, h, parts, 2, half, k])?.f_select(3, side)
-            };
+            let view = |t: &Tensor, side: i64| t.f_view([m, h, parts, 2, half, k])?.f_select(3, side);
             let early = view(&self.after, 0)?;
             let split = early.f_narrow(3, half - 1, 1)?;
             let fade = exp32(&split.f_sub(&early)?)?;
-            let ys = columns.iter().map(|y| view(y, 0)?.f_mul(&fade));
-            let ys = Tensor::f_cat(&ys.collect::<Result<Vec<_>, _>>()?, 3)?;
-            let xs = rows.iter().map(|(x, reach)| {
+            let sheets = |n: i64| Tensor::f_empty([m, h, parts, n * half, k], options);
+            let (xs, ys) = (sheets(nr)?, sheets(nc)?);
+            for (c, y) in columns.iter().enumerate() {
+                let _ = view(y, 0)?.f_mul_out(&ys.f_narrow(3, c as i64 * half, half)?, &fade)?;
+            }
+            for (r, (x, reach)) in rows.iter().enumerate() {
                 let grown = exp32(&view(self.sum(*reach), 1)?.f_sub(&split)?)?;
-                view(x, 1)?.f_mul(&grown)
-            });
-            let xs = Tensor::f_cat(&xs.collect::<Result<Vec<_>, _>>()?, 3)?;
+                let _ = view(x, 1)?.f_mul_out(&xs.f_narrow(3, r as i64 * half, half)?, &grown)?;
+            }
             let square = xs.f_matmul(&ys.f_transpose(3, 4)?)?;
             let square = square.f_view(&[m, h, parts, nr, half, nc, half][..])?;
             // [nr, nc, m, h, half, half, parts] on both sides.

@@ -1,5 +1,4 @@
-//! Linear attention with an exponential gain and a normaliser: mLSTM (xLSTM, arXiv 2405.04517),
-//! RWKV-4 (arXiv 2305.13048; K = V = 1, a bonus, normalised by the sum).
+//! Linear attention with an exponential gain and a normaliser: mLSTM (xLSTM, arXiv 2405.04517).
 //!
 //! lw_ij = R_i - G_j + gain_j with R = G and j <= i, or with a bonus R = G - g and j < i, beside
 //! lw_ii = gain_i times the bonus. m_i = max(R_i + m0, max_j lw_ij);
@@ -33,7 +32,9 @@ pub(super) fn run(
     let v = with_ones(rows, chunks)?;
     let scores = shared.weighed(&levels.table()?)?;
     if let Some(u) = &rows.bonus {
-        let own = shared.own(u)?.f_mul_(&exp32(&levels.own_exponent()?)?.f_squeeze_dim(3)?)?;
+        let own = shared
+            .own(u)?
+            .f_mul_(&exp32(&levels.own_exponent()?)?.f_squeeze_dim(3)?)?;
         scores.f_diagonal(0, 2, 3)?.f_copy_(&own)?;
     }
     let local = scores.f_matmul(&v.f_transpose(1, 2)?)?.f_transpose(1, 2)?;
@@ -131,18 +132,32 @@ impl Levels {
                 let len = chunks.len();
                 let earlier = peak.f_narrow(2, 0, len - 1)?;
                 let earlier = earlier.f_pad([0, 0, 1, 0], "constant", LOWEST)?;
-                (Reach::Before, decay.sum(Reach::Before).f_add(&earlier)?.f_maximum(&gain)?)
+                (
+                    Reach::Before,
+                    decay.sum(Reach::Before).f_add(&earlier)?.f_maximum(&gain)?,
+                )
             }
         };
         let lead = decay.sum(reach).f_sub(&level)?;
-        Ok(Levels { c, gain, sum, peak, level, lead, reach })
+        Ok(Levels {
+            c,
+            gain,
+            sum,
+            peak,
+            level,
+            lead,
+            reach,
+        })
     }
 
     /// e^(lw - level), `[M, H, L, L]`, without the diagonal if there is a bonus.
     fn table(&self) -> Result<Tensor, TchError> {
         let exponent = self.lead.f_add(&self.c.f_transpose(2, 3)?)?;
         let above = above_diagonal(&exponent, self.reach)?;
-        exponent.f_to_kind(Kind::Float)?.f_masked_fill_(&above, f64::NEG_INFINITY)?.f_exp_()
+        exponent
+            .f_to_kind(Kind::Float)?
+            .f_masked_fill_(&above, f64::NEG_INFINITY)?
+            .f_exp_()
     }
 
     /// Exponent of the diagonal under a bonus.

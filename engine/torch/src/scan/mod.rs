@@ -4,8 +4,8 @@
 //! (bounded memory), a block in chunks of one sequence each; what happens within the chunks is
 //! batched over all of them, and the states pass from chunk to chunk for all sequences at once.
 //!
-//! Lead in by the formulas of each file; the general scheme is the chunked form of state space
-//! duality (Mamba-2, arXiv 2405.21060, section 6) and of gated linear attention (arXiv 2312.06635).
+//! The scheme is the chunked form of state space duality (Mamba-2, arXiv 2405.21060, section 6) and
+//! of gated linear attention (arXiv 2312.06635); each file gives the formulas of its variant.
 
 mod channel;
 mod chunks;
@@ -20,6 +20,7 @@ mod selective;
 mod state;
 #[cfg(test)]
 mod tests;
+mod wkv;
 
 pub(crate) use first_order::recurrence;
 pub(crate) use operands::ScanInputs;
@@ -32,14 +33,11 @@ use tch::{Device, Kind, TchError, Tensor};
 
 /// Tokens of a chunk.
 const CHUNK: i64 = 64;
-/// Tokens of a chunk where a head is one number (RWKV-4): nothing is a matrix product there, and
-/// the work grows with the chunk.
-const SMALL_CHUNK: i64 = 16;
 
-/// About how many bytes the values of one block may take.
+/// About how many bytes the values of one block may take: on a CPU what stays in its caches.
 pub(super) fn block_bytes(device: Device) -> i64 {
     match device {
-        Device::Cpu => 64 << 20,
+        Device::Cpu => i64::from(tch::get_num_threads().max(1)) << 23,
         _ => 1 << 30,
     }
 }
@@ -63,26 +61,16 @@ pub(crate) fn linear_scan(inputs: &ScanInputs, offsets: &[i64]) -> Result<Tensor
 }
 
 /// The same with blocks of about that many bytes.
-fn linear_scan_within(
-    inputs: &ScanInputs,
-    offsets: &[i64],
-    bytes: i64,
-) -> Result<Tensor, TchError> {
+fn linear_scan_within(inputs: &ScanInputs, offsets: &[i64], bytes: i64) -> Result<Tensor, TchError> {
     let all = Operands::new(inputs)?;
     let form = Form::of(&all)?;
-    let device = inputs.v.device();
-    let len = match form {
-        Form::Gain if all.keys() == 1 && all.values() == 1 => SMALL_CHUNK,
-        _ => CHUNK,
-    };
-    let limit = bytes / chunk_bytes(&all, len);
+    let limit = bytes / chunk_bytes(&all);
     let mut parts = Vec::new();
     let mut carried = None;
-    for block in blocks(offsets, len, limit) {
+    for block in blocks(offsets, CHUNK, limit) {
         let rows = all.rows(block.start, block.rows())?;
-        let chunks = Chunks::new(&block, len, device)?;
         let start = carried.take().filter(|_| block.continues);
-        let (y, last) = form.run(&rows, &chunks, start)?;
+        let (y, last) = form.run(&rows, &block, start)?;
         parts.push(y.f_to_kind(inputs.v.kind())?);
         carried = last;
     }
@@ -95,9 +83,13 @@ fn linear_scan_within(
 
 /// Bytes that the values of one chunk take at the worst moment: the tables `[L, L]`, the operands
 /// and the states of all heads.
-fn chunk_bytes(all: &Operands, len: i64) -> i64 {
+fn chunk_bytes(all: &Operands) -> i64 {
     let (k, v) = (all.keys(), all.values());
-    all.heads() * (len * (len * 16 + (k + v) * 24) + k * (k + 3 * v) * 4)
+    let table = match all.ones {
+        true => 0,
+        false => CHUNK * 16,
+    };
+    all.heads() * (CHUNK * (table + (k + v) * 24) + k * (k + 3 * v) * 4)
 }
 
 /// What a block leaves to the next one of the same sequence.
@@ -115,6 +107,7 @@ enum Form {
     Delta,
     Erase,
     Gain,
+    Wkv,
 }
 
 impl Form {
@@ -130,9 +123,8 @@ impl Form {
             }
             (true, false) => Ok(Form::Delta),
             (false, true) => Ok(Form::Erase),
-            _ if gained && per_channel => {
-                refuse("`gain` and `normalize` need one decay per head, `[N, H, 1]`")
-            }
+            _ if gained && per_channel => refuse("`gain` and `normalize` need one decay per head, `[N, H, 1]`"),
+            _ if gained && all.ones && all.values() == 1 => Ok(Form::Wkv),
             _ if gained => Ok(Form::Gain),
             _ if per_channel => Ok(Form::Channel),
             _ => Ok(Form::Plain),
@@ -143,9 +135,13 @@ impl Form {
     fn run(
         &self,
         rows: &Operands,
-        chunks: &Chunks,
+        block: &Block,
         start: Option<Carried>,
     ) -> Result<(Tensor, Option<Carried>), TchError> {
+        if let Form::Wkv = self {
+            return wkv::run(rows, block, start);
+        }
+        let chunks = &Chunks::new(block, CHUNK, rows.v.device())?;
         let state = match &start {
             Some(Carried::State(s)) => Some(s),
             _ => None,
@@ -153,7 +149,7 @@ impl Form {
         let wanted = state.is_some() || !chunks.alone();
         let local = match self {
             Form::Plain => return plain::run(rows, chunks, state),
-            Form::Gain => return gain::run(rows, chunks, start),
+            Form::Gain | Form::Wkv => return gain::run(rows, chunks, start),
             Form::Channel => channel::local(rows, chunks, wanted)?,
             Form::Delta => delta::local(rows, chunks, wanted)?,
             Form::Erase => erase::local(rows, chunks, wanted)?,
@@ -180,11 +176,7 @@ struct Link {
 }
 
 impl Local {
-    fn finish(
-        self,
-        chunks: &Chunks,
-        start: Option<&Tensor>,
-    ) -> Result<(Tensor, Option<Carried>), TchError> {
+    fn finish(self, chunks: &Chunks, start: Option<&Tensor>) -> Result<(Tensor, Option<Carried>), TchError> {
         let (y, last) = match self.link {
             None => (self.y, None),
             Some(link) => {

@@ -36,8 +36,10 @@ pub(super) struct Operands {
     pub(super) k: Tensor,
     /// `[N, H, V]`.
     pub(super) v: Tensor,
+    /// q and k are ones of width 1.
+    pub(super) ones: bool,
     /// `[N, H, K or 1]`.
-    decay: Tensor,
+    pub(super) decay: Tensor,
     /// `[N, H, 1]`.
     pub(super) beta: Option<Tensor>,
     /// `[N, G, K]`.
@@ -79,11 +81,14 @@ impl Operands {
             None => None,
             Some((a, b)) => Some((operand(Some(a), "erase")?, operand(Some(b), "erase")?)),
         };
-        let bonus = inputs.bonus.map(|u| u.f_to_kind(Kind::Float)?.f_expand([h, keys], false));
+        let bonus = inputs
+            .bonus
+            .map(|u| u.f_to_kind(Kind::Float)?.f_expand([h, keys], false));
         Ok(Operands {
             q: operand(inputs.q, "q")?,
             k: operand(inputs.k, "k")?,
             v,
+            ones: inputs.q.is_none() && inputs.k.is_none(),
             decay,
             beta: inputs.beta.map(rows).transpose()?,
             erase,
@@ -126,6 +131,7 @@ impl Operands {
             q: cut(&self.q)?,
             k: cut(&self.k)?,
             v: cut(&self.v)?,
+            ones: self.ones,
             decay: cut(&self.decay)?,
             beta: cut_some(&self.beta)?,
             erase: match &self.erase {
@@ -164,5 +170,7 @@ fn three(x: &Tensor, name: &str) -> Result<[i64; 3], TchError> {
 }
 
 fn mismatch<T>(name: &str, found: &[i64], wanted: &[i64]) -> Result<T, TchError> {
-    Err(TchError::Shape(format!("linear_scan: {name} is {found:?} and does not fit {wanted:?}")))
+    Err(TchError::Shape(format!(
+        "linear_scan: {name} is {found:?} and does not fit {wanted:?}"
+    )))
 }

@@ -107,6 +107,7 @@ impl Shared {
     pub(super) fn state_factor(&self, x: &Tensor, values: i64) -> Result<Tensor, TchError> {
         let (m, g, _, _) = self.dims();
         let x = x.f_reshape([-1, g, 1, self.repeat, 1])?;
-        x.f_expand([m, g, 1, self.repeat, values], false)?.f_reshape([m, g, 1, -1])
+        x.f_expand([m, g, 1, self.repeat, values], false)?
+            .f_reshape([m, g, 1, -1])
     }
 }

@@ -2,19 +2,19 @@
 //! decay of its own, h = exp(dt A) h + dt x B, y = h·C. It has no matrix form; the pairs
 //! (exp(dt A), dt x B) go through the first order scan, in tiles of channels that stay small.
 
-use super::first_order::{block_rows, scan, starts};
+use super::first_order::{Ring, block_rows, scan, starts};
 use tch::{Device, Kind, TchError, Tensor};
 
 /// Bytes of the two tensors of a tile.
 fn tile_bytes(device: Device) -> i64 {
     match device {
-        Device::Cpu => 16 << 20,
+        Device::Cpu => 4 << 20,
         _ => 1 << 30,
     }
 }
 
-/// Rows of a tile at least, so that the loop over the tokens of a chunk serves several chunks.
-const ROWS: i64 = 512;
+/// Rows of a tile at least, before it is made wider.
+const ROWS: i64 = 32;
 
 /// `x [N, .., C], dt [N, .., C], a [.., C, S], b [N, .., S], c [N, .., S]` -> `[N, .., C]` in the
 /// kind of x, states in f32. `..` is nothing or heads with b and c of their own.
@@ -50,7 +50,11 @@ pub(super) fn selective_scan_within(
     let f32 = |t: &Tensor| t.f_to_kind(Kind::Float);
     let x3 = f32(x)?.f_reshape([rows, heads, channels])?;
     let dt = f32(&dt.f_expand(&shape[..], false)?)?.f_reshape([rows, heads, channels])?;
-    let a = f32(a)?.f_reshape([heads, channels, states])?;
+    // States before channels: the long dim is the inner one of every operation.
+    let a = f32(a)?
+        .f_reshape([heads, channels, states])?
+        .f_transpose(1, 2)?
+        .f_contiguous()?;
     let b = f32(b)?.f_reshape([rows, heads, states])?;
     let c = f32(c)?.f_reshape([rows, heads, states])?;
 
@@ -66,12 +70,13 @@ pub(super) fn selective_scan_within(
             let count = step.min(rows - first);
             let cut = |t: &Tensor| t.f_narrow(0, first, count)?.f_narrow(2, channel, width);
             let dt = cut(&dt)?;
-            let decay = dt.f_unsqueeze(3)?.f_mul(&a.f_narrow(1, channel, width)?)?.f_exp_()?;
-            let enter = b.f_narrow(0, first, count)?.f_unsqueeze(2)?;
-            let enter = dt.f_mul(&cut(&x3)?)?.f_unsqueeze(3)?.f_mul(&enter)?;
-            let h = scan(decay, enter, &starts(offsets, first, count), state.as_ref())?;
-            let out = h.f_matmul(&c.f_narrow(0, first, count)?.f_unsqueeze(3)?)?;
-            cut(&y)?.f_copy_(&out.f_squeeze_dim(3)?)?;
+            let decay = dt.f_unsqueeze(2)?.f_mul(&a.f_narrow(2, channel, width)?)?.f_exp_()?;
+            let enter = b.f_narrow(0, first, count)?.f_unsqueeze(3)?;
+            let enter = dt.f_mul(&cut(&x3)?)?.f_unsqueeze(2)?.f_mul(&enter)?;
+            let begins = starts(offsets, first, count);
+            let h = scan(Ring::Linear, decay, enter, &begins, state.as_ref())?;
+            let out = c.f_narrow(0, first, count)?.f_unsqueeze(2)?.f_matmul(&h)?;
+            cut(&y)?.f_copy_(&out.f_squeeze_dim(2)?)?;
             state = Some(h.f_narrow(0, count - 1, 1)?.f_to_dtype(Kind::Float, false, true)?);
             first += count;
         }

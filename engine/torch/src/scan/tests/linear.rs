@@ -71,7 +71,13 @@ impl Case {
 
     /// The rows of one sequence.
     fn rows(&self, start: i64, count: i64) -> Case {
-        self.map(|x, rows| if rows { x.narrow(0, start, count) } else { x.shallow_clone() })
+        self.map(|x, rows| {
+            if rows {
+                x.narrow(0, start, count)
+            } else {
+                x.shallow_clone()
+            }
+        })
     }
 
     /// The definition, token by token, in f64 and without any trick against overflow.
@@ -189,8 +195,18 @@ fn cases() -> Vec<(&'static str, Case)> {
     add("RWKV-6: decay per channel, bonus", c);
     for (name, seed, g, decay) in [
         ("delta rule", 90, 3, None),
-        ("gated delta rule, shared q and k", 100, 1, Some(decays(103, &[ROWS, 3, 1]))),
-        ("KDA: delta rule, decay per channel", 110, 3, Some(decays(113, &[ROWS, 3, 16]))),
+        (
+            "gated delta rule, shared q and k",
+            100,
+            1,
+            Some(decays(103, &[ROWS, 3, 1])),
+        ),
+        (
+            "KDA: delta rule, decay per channel",
+            110,
+            3,
+            Some(decays(113, &[ROWS, 3, 16])),
+        ),
     ] {
         let mut c = Case::new(seed, ROWS, [g, 3, 16, 5]);
         c.k = c.k.map(unit);
@@ -219,6 +235,17 @@ fn cases() -> Vec<(&'static str, Case)> {
     c.decay = Some(decays(155, &[ROWS, 4, 1]));
     c.normalize = Some(ScanNormalize::Sum);
     add("normalised by the sum, bonus", c);
+    let mut c = Case::new(170, ROWS, [2, 6, 1, 1]);
+    c.gain = Some(uniform(173, &[ROWS, 6, 1], -3.0, 3.0));
+    c.decay = Some(decays(174, &[ROWS, 6, 1]));
+    c.normalize = Some(ScanNormalize::Max1);
+    add("gained numbers with q and k", c);
+    let mut c = Case::new(180, ROWS, [1, 6, 1, 1]);
+    (c.q, c.k) = (None, None);
+    c.gain = Some(uniform(183, &[ROWS, 6, 1], -5.0, 2.0));
+    c.decay = Some(decays(184, &[ROWS, 6, 1]));
+    c.normalize = Some(ScanNormalize::Max1);
+    add("gained numbers", c);
     let mut c = Case::new(160, ROWS, [1, 24, 1, 1]);
     (c.q, c.k) = (None, None);
     c.v = c.v.abs();
@@ -236,7 +263,6 @@ fn all_forms_agree_with_a_loop_over_tokens() {
     assert_eq!(offsets[LENGTHS.len()], ROWS);
     for (name, case) in cases() {
         let e = error(&case.run(&offsets), &case.loop_over_tokens(&offsets));
-        if std::env::var("SHOW").is_ok() { println!("{name}: {e:.2e}"); }
         assert!(e <= 1e-5, "{name}: relative error {e:.2e}");
     }
 }
@@ -251,7 +277,6 @@ fn a_sequence_alone_equals_the_same_one_packed() {
             let alone = case.rows(start, count).run(&[0, count]);
             let there = numbers(&packed.narrow(0, start, count));
             let e = if count == 0 { 0.0 } else { error(&alone, &there) };
-        if std::env::var("SHOW").is_ok() { println!("{name}: {e:.2e}"); }
             assert!(e <= 1e-6, "{name}: {count} tokens alone differ by {e:.2e}");
         }
     }
@@ -288,7 +313,10 @@ fn what_has_no_meaning_is_refused() {
     assert!(message.contains("go with neither `bonus`"), "{message}");
     fits.k = Some(Tensor::ones([4, 2, 3], (Kind::Float, tch::Device::Cpu)));
     let message = linear_scan(&fits.inputs(), &[0, 4]).unwrap_err().to_string();
-    assert!(message.contains("k is [4, 2, 3] and does not fit [4, 1, 3]"), "{message}");
+    assert!(
+        message.contains("k is [4, 2, 3] and does not fit [4, 1, 3]"),
+        "{message}"
+    );
 }
 
 #[test]

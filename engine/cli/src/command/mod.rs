@@ -1,0 +1,10 @@
+//! One module a command.
+
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod families;
+pub(crate) mod inspect;
+pub(crate) mod plan;
+pub(crate) mod report;
+pub(crate) mod run;
+pub(crate) mod schema;

@@ -1,0 +1,107 @@
+//! `sli-pipe plan PIPELINE`.
+
+mod estimate;
+
+use serde_json::json;
+use sli_runtime::Plan;
+
+use crate::args::PipelineArgs;
+use crate::failure::Outcome;
+use crate::format::{bytes, count, many, seconds};
+use crate::group::group;
+use crate::output::{fields, print, print_json, show, table, table_text};
+use crate::prepare::{Prepared, prepare};
+use crate::progress::Progress;
+
+/// Says what running the pipeline would do. Reads and tokenises the documents; reads no weights, writes nothing.
+pub(crate) fn plan(args: &PipelineArgs, logs: bool) -> Outcome {
+    let progress = Progress::new(logs);
+    let prepared = prepare(args, &progress);
+    progress.end();
+    let Prepared { run, name, dir } = prepared?;
+    show(run.warnings());
+    let plan = run.plan();
+    let estimate = estimate::seconds(plan, &dir);
+    if args.json {
+        let fingerprint = run.fingerprint();
+        return print_json(
+            &json!({ "name": name, "dir": dir, "plan": plan, "estimated_seconds": estimate, "fingerprint": fingerprint }),
+        );
+    }
+    let mut rows = what(plan, &name);
+    rows.push(("writes", format!("{} of tensors, and tables, to `{}`", bytes(plan.write_bytes), dir.display())));
+    let time = match estimate {
+        Some(estimate) => format!("about {}, judging by the last run in `{}`", seconds(estimate), dir.display()),
+        None => "unknown: no run of this model has been measured in this output folder".to_owned(),
+    };
+    rows.push(("time", time));
+    print(&format!("{}\n{}\n{}", fields(&rows), memory(plan), units(plan)))
+}
+
+fn what(plan: &Plan, name: &str) -> Vec<(&'static str, String)> {
+    let sweeps = if plan.sweeps == 1 {
+        format!("1 sweep of {}", many(plan.sweep_tokens, "token"))
+    } else {
+        format!("{} of at most {}", many(plan.sweeps, "sweep"), many(plan.sweep_tokens, "token"))
+    };
+    let batches = many(plan.micro_batches, "batch").replace("batchs", "batches");
+    vec![
+        ("pipeline", name.to_owned()),
+        ("family", format!("{}, computed in {}", plan.family, plan.compute)),
+        ("data", format!("{}, {}, the longest has {}", many(plan.documents, "document"), many(plan.tokens, "token"), count(plan.longest))),
+        ("sweeps", format!("{sweeps}, in {batches} of at most {}", many(plan.micro_batch_tokens, "token"))),
+        ("reads", format!("{} a sweep, {} in all", bytes(plan.sweep_bytes), bytes(plan.read_bytes))),
+    ]
+}
+
+/// The budget and what it is spent on.
+fn memory(plan: &Plan) -> String {
+    let memory = &plan.memory;
+    let mut parts = table(&["MEMORY", "BYTES"], &[1]);
+    for (name, part) in [
+        ("program, libraries, token ids", memory.process),
+        ("slack for the allocator", memory.slack),
+        (if plan.arenas == 1 { "weights, one unit" } else { "weights, two units" }, memory.arenas),
+        ("weights that stay", memory.resident),
+        ("hidden state of a sweep", memory.state),
+        ("values while a unit is computed", memory.working),
+        ("buffers of stages", memory.stages),
+        ("all together", memory.peak),
+    ] {
+        if part > 0 {
+            parts.add_row([name.to_owned(), bytes(part)]);
+        }
+    }
+    let promise = bytes(memory.budget + memory.overhead);
+    let (budget, overhead, least) = (bytes(memory.budget), bytes(memory.overhead), bytes(memory.smallest_budget));
+    format!(
+        "{}  promised: at most {promise} ({budget} budget + {overhead}); the smallest budget that works is {least}\n",
+        table_text(&parts)
+    )
+}
+
+fn units(plan: &Plan) -> String {
+    let mut parts = table(&["UNIT", "UNITS", "TENSORS", "BYTES EACH"], &[1, 2, 3]);
+    for group in group(plan.units.iter().map(|unit| (unit.name.clone(), (unit.tensors, unit.bytes)))) {
+        let (tensors, each) = group.key;
+        parts.add_row([group.name(), count(group.count), count(tensors), bytes(each)]);
+    }
+    table_text(&parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::testing;
+
+    #[test]
+    fn a_plan_is_told_in_words() {
+        let plan = testing::plan();
+        let rows = what(&plan, "p");
+        let row = |name: &str| rows.iter().find(|row| row.0 == name).map(|row| row.1.as_str());
+        assert_eq!(row("sweeps"), Some("2 sweeps of at most 60 tokens, in 4 batches of at most 30 tokens"));
+        assert_eq!(row("data"), Some("4 documents, 100 tokens, the longest has 50"));
+        assert_eq!(row("reads"), Some("40 B a sweep, 80 B in all"));
+        assert!(units(&plan).contains("decoder.0"), "{}", units(&plan));
+    }
+}

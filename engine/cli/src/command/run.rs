@@ -1,0 +1,25 @@
+//! `sli-pipe run PIPELINE`.
+
+use serde_json::json;
+
+use crate::args::PipelineArgs;
+use crate::failure::Outcome;
+use crate::output::{print, print_json};
+use crate::prepare::prepare;
+use crate::progress::Progress;
+use crate::summary::summary;
+
+/// Runs the pipeline and says what came out.
+pub(crate) fn run(args: &PipelineArgs, logs: bool) -> Outcome {
+    let progress = Progress::new(logs);
+    let prepared = prepare(args, &progress).inspect_err(|_| progress.end())?;
+    // Up to here nothing has been written, and Ctrl-C may end the process as ever.
+    let cancel = crate::interrupt::flag();
+    let finished = prepared.run.execute(&progress, &cancel);
+    progress.end();
+    let finished = finished?;
+    if args.json {
+        return print_json(&json!({ "dir": finished.dir, "report": finished.report, "outputs": finished.outputs }));
+    }
+    print(&summary(&finished.report, &finished.outputs, &finished.dir))
+}

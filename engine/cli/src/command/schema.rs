@@ -1,0 +1,17 @@
+//! `sli-pipe schema [KIND]`.
+
+use sli_config::schema::{family, family_std, pipeline, to_text};
+
+use crate::args::{SchemaArgs, SchemaKind};
+use crate::failure::Outcome;
+use crate::output::print;
+
+/// Prints the schema, byte for byte as in `schemas/`.
+pub(crate) fn schema(args: &SchemaArgs) -> Outcome {
+    let schema = match args.kind {
+        SchemaKind::Pipeline => pipeline(),
+        SchemaKind::Family => family(),
+        SchemaKind::FamilyStd => family_std(),
+    };
+    print(&to_text(&schema))
+}

@@ -1,0 +1,77 @@
+//! Where families come from: shipped, then the current directory, then the user's configuration folder, then
+//! `--families`; later wins, by id.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use sli_config::Diagnostic;
+use sli_family::Registry;
+
+use crate::args::FamilyDirs;
+use crate::failure::{Failure, Outcome};
+
+/// All families that the command line can see.
+///
+/// # Errors
+/// A folder of `--families` that is not there, or a folder that cannot be read.
+pub(crate) fn registry(dirs: &FamilyDirs) -> Outcome<Registry> {
+    let mut registry = Registry::shipped();
+    let user = user_folder(std::env::var_os("XDG_CONFIG_HOME"), std::env::var_os("HOME"));
+    let found = [Some(PathBuf::from("families")), user].into_iter().flatten().filter(|dir| dir.is_dir());
+    for dir in found {
+        add(&mut registry, &dir)?;
+    }
+    for dir in &dirs.dirs {
+        if !dir.is_dir() {
+            let what = if dir.exists() { "is a file, not a folder" } else { "does not exist" };
+            let message = format!("the folder `{}` given with `--families` {what}", dir.display());
+            return Err(Failure::input(Diagnostic::error(message).help("name the folder that holds `<id>.toml` files")));
+        }
+        add(&mut registry, dir)?;
+    }
+    Ok(registry)
+}
+
+fn add(registry: &mut Registry, dir: &Path) -> Outcome {
+    registry.add_dir(dir).map_err(|error| {
+        let message = format!("the families in `{}` cannot be read: {error}", dir.display());
+        Failure::input(Diagnostic::error(message))
+    })
+}
+
+/// `sli-pipe/families` in the configuration folder. The specification of base directories says to ignore a
+/// relative `XDG_CONFIG_HOME`.
+fn user_folder(config: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
+    let config = config.map(PathBuf::from).filter(|path| path.is_absolute());
+    let config = config.or_else(|| home.filter(|home| !home.is_empty()).map(|home| PathBuf::from(home).join(".config")))?;
+    Some(config.join("sli-pipe/families"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_configuration_folder_is_that_of_the_desktop_specification() {
+        let folder = |config: Option<&str>, home: Option<&str>| user_folder(config.map(OsString::from), home.map(OsString::from));
+        assert_eq!(folder(Some("/x"), Some("/home/a")), Some("/x/sli-pipe/families".into()));
+        for config in [None, Some(""), Some("relative")] {
+            assert_eq!(folder(config, Some("/home/a")), Some("/home/a/.config/sli-pipe/families".into()));
+        }
+        assert_eq!(folder(None, None), None);
+    }
+
+    #[test]
+    fn a_folder_that_was_asked_for_must_be_there_and_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = FamilyDirs { dirs: vec![folder.path().join("none")] };
+        let failure = registry(&missing).unwrap_err();
+        assert_eq!(failure.code(), 2);
+        let message = failure.into_diagnostics().remove(0).message;
+        assert!(message.ends_with("none` given with `--families` does not exist"), "{message}");
+
+        std::fs::write(folder.path().join("llama.toml"), "id = \"llama\"\n").unwrap();
+        let registry = registry(&FamilyDirs { dirs: vec![folder.path().to_owned()] }).unwrap();
+        assert_eq!(registry.file("llama").unwrap().text, "id = \"llama\"\n");
+    }
+}

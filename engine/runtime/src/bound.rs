@@ -1,0 +1,59 @@
+//! Binding a plan to a checkpoint.
+
+use sli_checkpoint::Checkpoint;
+use sli_config::Diagnostic;
+use sli_model::ModelPlan;
+use sli_model::bind::{BindReport, Binding, TensorInfo, bind};
+
+use crate::error::{Result, RunError};
+
+/// Binds `plan` to the tensors of `checkpoint`; the binding is there if the report has no errors.
+pub fn bind_checkpoint(plan: &ModelPlan, checkpoint: &Checkpoint) -> (BindReport, Option<Binding>) {
+    let info = |tensor: &sli_checkpoint::TensorEntry| TensorInfo {
+        name: tensor.name.clone(),
+        shape: tensor.shape.clone(),
+        dtype: tensor.dtype,
+    };
+    let tensors: Vec<TensorInfo> = checkpoint.tensors().iter().map(info).collect();
+    let result = bind(plan, &tensors);
+    (result.report, result.binding)
+}
+
+/// The binding, or everything that stands in its way.
+///
+/// # Errors
+/// Tensors missing, unused, of the wrong shape, or of a type that this program does not know.
+pub fn require_binding(plan: &ModelPlan, checkpoint: &Checkpoint) -> Result<(BindReport, Binding)> {
+    let (report, binding) = bind_checkpoint(plan, checkpoint);
+    let mut errors: Vec<Diagnostic> = checkpoint
+        .unsupported()
+        .iter()
+        .filter(|tensor| !plan.names.ignores(&tensor.name))
+        .map(|tensor| {
+            let message = format!(
+                "the tensor `{}` has the element type `{}`, which cannot be read",
+                tensor.name, tensor.dtype
+            );
+            Diagnostic::error(message).help("use a checkpoint in f32, f16 or bf16")
+        })
+        .take(8)
+        .collect();
+    match binding {
+        Some(binding) if errors.is_empty() => Ok((report, binding)),
+        _ => {
+            if !report.is_ok() {
+                let message = format!("the checkpoint does not fit the family `{}`", plan.family);
+                let lines = report.to_string();
+                let error = lines
+                    .lines()
+                    .fold(Diagnostic::error(message), |error, line| error.note(line));
+                errors.insert(
+                    0,
+                    error
+                        .help("`sli-pipe inspect` shows every tensor; perhaps `[model] family` names the wrong family"),
+                );
+            }
+            Err(RunError::inputs(errors))
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! A run: everything checked and planned first, then swept.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use serde_json::{Map, Value as Json};
+use sha2::{Digest, Sha256};
+use sli_checkpoint::{ArenaPool, Checkpoint, LayerReader, LoadedUnit, OpenFiles, PlannedUnit, ReadOptions};
+use sli_config::{Diagnostic, Pipeline};
+use sli_model::ModelPlan;
+use sli_model::bind::Binding;
+
+use crate::data::{DataOptions, Dataset, load};
+use crate::demand::Demand;
+use crate::error::{Result, RunError};
+use crate::limits::{fields, limits};
+use crate::memory::{self, OVERHEAD, SLACK};
+use crate::observer::{Event, Observer};
+use crate::options::{EngineOptions, decide};
+use crate::plan::{Costs, MemoryPlan, Plan, Schedule, Shape, StageCost, Work, choose, costs, smallest, taken};
+use crate::points::{PointId, Points};
+use crate::report::{DataReport, DiskReport, MemoryReport, Report, TimeSplit, rate};
+use crate::rundir::{self, Fingerprint, Output, RunDir};
+use crate::stages::{self, Context, Model, Stage};
+use crate::sweep::{Engine, Inputs, read_error};
+use crate::units::units;
+use crate::write::{hex, sha256_of};
+
+/// What a run is made from.
+pub struct Setup<'a> {
+    /// The pipeline.
+    pub pipeline: &'a Pipeline,
+    /// Folder that `[data] source` is relative to: that of the pipeline file.
+    pub base: &'a Path,
+    /// The model's files.
+    pub checkpoint: Arc<Checkpoint>,
+    /// The family applied to the model's `config.json`.
+    pub plan: ModelPlan,
+    /// The plan tied to the model's tensors.
+    pub binding: Binding,
+    /// Fingerprint of the family's descriptor.
+    pub descriptor: String,
+}
+
+/// A run that is checked and planned. Nothing of the weights is read yet, nothing is written.
+pub struct Run {
+    name: String,
+    dir: PathBuf,
+    overwrite: bool,
+    checkpoint: Arc<Checkpoint>,
+    model: ModelPlan,
+    binding: Binding,
+    fields: Vec<usize>,
+    points: Points,
+    demand: Demand,
+    dataset: Arc<Dataset>,
+    stages: Vec<Box<dyn Stage>>,
+    options: EngineOptions,
+    schedule: Schedule,
+    planned: Vec<PlannedUnit>,
+    resident: Option<PlannedUnit>,
+    fingerprint: Fingerprint,
+    plan: Plan,
+    warnings: Vec<Diagnostic>,
+}
+
+/// A finished run.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// The run directory.
+    pub dir: PathBuf,
+    /// Its outputs.
+    pub outputs: Vec<Output>,
+    /// `report.json`.
+    pub report: Report,
+}
+
+impl Run {
+    /// Checks everything and plans the run: stages against the model, the output folder, all documents, the
+    /// memory budget. Rows are read and tokenised; weights are not.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the pipeline, the data or the budget.
+    pub fn prepare(setup: Setup<'_>, observer: &dyn Observer) -> Result<Run> {
+        let Setup {
+            pipeline,
+            base,
+            checkpoint,
+            plan: model,
+            binding,
+            descriptor,
+        } = setup;
+        memory::tune_allocator();
+        let options = decide(&pipeline.engine, &checkpoint)?;
+        sli_torch::set_threads(options.threads);
+        let dir = PathBuf::from(&pipeline.output.dir.value);
+        rundir::check(&dir, pipeline.output.overwrite)?;
+
+        let (names, fields) = fields(&model)?;
+        let all = units(&model, &binding);
+        let reasons: Vec<(String, String)> = binding
+            .heads
+            .iter()
+            .filter_map(|head| Some((head.name.clone(), head.reason.clone()?)))
+            .collect();
+        let points = Points::new(&model, &all, &fields, &reasons);
+        let view = Model {
+            plan: &model,
+            units: &all,
+            points: &points };
+        let (mut stages, mut warnings) = stages::build(&pipeline.stages, &view)?;
+        let wanted: Vec<PointId> = stages.iter().flat_map(|stage| stage.points().to_vec()).collect();
+        let whole: Vec<PointId> = stages
+            .iter()
+            .filter(|stage| stage.whole())
+            .flat_map(|stage| stage.points().to_vec())
+            .collect();
+        let demand = Demand::new(&all, &points, &wanted, &whole, &binding.resident);
+
+        let data = data_options(pipeline, base, &checkpoint);
+        let limits = limits(&model, &all, checkpoint.config(), &pipeline.data, &names, &fields);
+        let dataset = Arc::new(load(&data, &limits, observer)?);
+        // The tokenizer's tables are gone; what they took can go back to the system.
+        memory::trim();
+        warnings.extend(data_warnings(&dataset));
+        stages.iter_mut().for_each(|stage| stage.attach(&dataset));
+
+        let work = Work {
+            plan: &model,
+            units: &all,
+            demand: &demand,
+            points: &points,
+            checkpoint: &checkpoint,
+            compute: options.compute,
+            fields: &fields,
+        };
+        let (planned, resident, costs) = costs(&work, stage_costs(&stages));
+        let shape = Shape {
+            dataset: &dataset,
+            budget: options.budget,
+            process: memory::resident(),
+            arenas: options.arenas,
+        };
+        let schedule = choose(&costs, &shape).map_err(|smallest| too_small(options.budget, smallest, &dataset))?;
+        let written = stages.iter().map(|stage| stage.write_bytes()).sum();
+        let plan = describe(&model, &options, &shape, &costs, &schedule, written);
+        let fingerprint = fingerprint(pipeline, &checkpoint, descriptor, &dataset, &options, &data.tokenizer)?;
+        drop(all);
+        let (name, overwrite) = (pipeline.name.clone(), pipeline.output.overwrite);
+        Ok(Run {
+            name,
+            dir,
+            overwrite,
+            checkpoint,
+            model,
+            binding,
+            fields,
+            points,
+            demand,
+            dataset,
+            stages,
+            options,
+            schedule,
+            planned,
+            resident,
+            fingerprint,
+            plan,
+            warnings,
+        })
+    }
+
+    /// What the run will do.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// What does not stop the run but should be known: patterns that match nothing, documents left out.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
+    /// Fingerprints of everything that decides the results.
+    pub fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// Runs it. `cancel` may be set at any time to stop it; the outputs so far are then removed.
+    ///
+    /// # Errors
+    /// The disk, the kernels, a cancellation. No file is left that looks whole.
+    pub fn execute(mut self, observer: &dyn Observer, cancel: &Arc<AtomicBool>) -> Result<Finished> {
+        self.warnings
+            .iter()
+            .for_each(|warning| observer.event(&Event::Warning(warning)));
+        observer.event(&Event::Started(&self.plan));
+        let start = Instant::now();
+        let files = OpenFiles::open(&self.checkpoint).map_err(read_error)?;
+        let mut dir = RunDir::create(&self.dir, self.overwrite)?;
+        let resident = self.load_resident(&files, cancel)?;
+        let dataset = Arc::clone(&self.dataset);
+        let mut stages = std::mem::take(&mut self.stages);
+        let mut context = Context {
+            dataset: &dataset,
+            dir: &mut dir,
+        };
+        for stage in &mut stages {
+            stage.begin(&mut context)?;
+        }
+        let mut reader = self.reader(files, cancel)?;
+        let all = units(&self.model, &self.binding);
+        let mut engine = Engine::new(Inputs {
+            plan: &self.model,
+            units: &all,
+            demand: &self.demand,
+            points: &self.points,
+            checkpoint: &self.checkpoint,
+            resident,
+            dataset: &dataset,
+            schedule: &self.schedule,
+            fields: &self.fields,
+            compute: self.options.compute,
+            cancel,
+            observer,
+        });
+        engine.run(&mut reader, &mut stages, &mut context)?;
+        let times = std::mem::take(&mut engine.times);
+        let read = reader.stats();
+        drop(reader);
+        let mut found = Map::new();
+        for stage in &mut stages {
+            let summary = stage.finish(&mut context)?;
+            found.insert(stage.name().to_owned(), summary);
+        }
+        let total = start.elapsed().as_secs_f64();
+        let time = TimeSplit::of(&times, total, dir.write_seconds());
+        let disk = DiskReport {
+            bytes: read.bytes,
+            read_seconds: read.read_seconds,
+            idle_seconds: read.arena_wait_seconds,
+            gb_per_second: rate(read.bytes, read.read_seconds),
+            gb_per_second_of_run: rate(read.bytes, total),
+        };
+        let memory = &self.plan.memory;
+        let report = Report {
+            version: 1,
+            name: self.name.clone(),
+            device: "cpu".into(),
+            threads: self.options.threads,
+            memory: MemoryReport {
+                promised: memory.budget + memory.overhead,
+                planned: memory.peak,
+                peak: memory::peak(),
+            },
+            tokens_per_second: dataset.total_tokens() as f64 / total.max(f64::MIN_POSITIVE),
+            bytes_written: dir.outputs().iter().map(|output| output.bytes).sum(),
+            data: DataReport::of(&dataset),
+            stages: found,
+            units: times,
+            warnings: self.warnings.iter().map(|warning| warning.message.clone()).collect(),
+            plan: self.plan.clone(),
+            time,
+            disk,
+        };
+        let outputs = dir.commit(self.fingerprint.clone(), &report)?;
+        observer.event(&Event::Finished);
+        Ok(Finished {
+            dir: self.dir,
+            outputs,
+            report,
+        })
+    }
+
+    /// Weights that stay in memory.
+    fn load_resident(&self, files: &Arc<OpenFiles>, cancel: &Arc<AtomicBool>) -> Result<Option<Arc<LoadedUnit>>> {
+        let Some(unit) = &self.resident else { return Ok(None) };
+        let units: Arc<[PlannedUnit]> = Arc::from([unit.clone()]);
+        let pool = ArenaPool::fixed(1, unit.plan.arena_len);
+        let cancelled = || cancel.load(std::sync::atomic::Ordering::Relaxed);
+        let loaded =
+            LoadedUnit::load(files, &units, 0, &pool, ReadOptions::default(), &cancelled).map_err(read_error)?;
+        Ok(Some(Arc::new(loaded)))
+    }
+
+    /// The thread that reads the units of all sweeps.
+    fn reader(&self, files: Arc<OpenFiles>, cancel: &Arc<AtomicBool>) -> Result<LayerReader> {
+        let count = self.planned.len();
+        let order = (0..self.schedule.sweeps.len()).flat_map(move |_| 0..count);
+        let pool = ArenaPool::shared(self.schedule.slots, self.schedule.arena_bytes as usize);
+        let units: Arc<[PlannedUnit]> = Arc::from(self.planned.as_slice());
+        LayerReader::start(files, units, order, pool, ReadOptions::default(), Arc::clone(cancel)).map_err(read_error)
+    }
+}
+
+fn data_options(pipeline: &Pipeline, base: &Path, checkpoint: &Checkpoint) -> DataOptions {
+    let section = &pipeline.data;
+    let shown = section.source.value.clone();
+    DataOptions {
+        source: if shown == "-" {
+            PathBuf::from("-")
+        } else {
+            base.join(&shown)
+        },
+        shown,
+        format: section.format,
+        text: section.text.clone(),
+        whole: section.whole,
+        limit: section.limit,
+        special_tokens: section.add_special_tokens,
+        tokenizer: checkpoint.dir().join("tokenizer.json"),
+    }
+}
+
+fn data_warnings(dataset: &Dataset) -> Vec<Diagnostic> {
+    let mut warnings = Vec::new();
+    let mut warn = |count: u64, what: String| {
+        if count > 0 {
+            warnings.push(Diagnostic::warning(what));
+        }
+    };
+    warn(
+        dataset.skipped,
+        format!("{} empty documents were left out", dataset.skipped),
+    );
+    let (documents, tokens) = (dataset.truncated, dataset.tokens_cut);
+    warn(
+        documents,
+        format!("{documents} documents were too long: {tokens} tokens were cut off"),
+    );
+    warn(
+        dataset.split,
+        format!("{} documents were too long and became several", dataset.split),
+    );
+    warnings
+}
+
+fn stage_costs(stages: &[Box<dyn Stage>]) -> StageCost {
+    let costs = stages.iter().map(|stage| stage.cost());
+    // Stages take a value one after the other, so only the hungriest counts for rows.
+    costs.fold(StageCost::default(), |all, cost| StageCost {
+        fixed: all.fixed + cost.fixed,
+        per_row: all.per_row.max(cost.per_row),
+        per_chunk_row: all.per_chunk_row.max(cost.per_chunk_row),
+    })
+}
+
+fn too_small(budget: u64, smallest: u64, dataset: &Dataset) -> RunError {
+    let longest = (0..dataset.len())
+        .map(|document| dataset.tokens(document))
+        .max()
+        .unwrap_or(0);
+    let show = memory::show;
+    let message = format!(
+        "the memory budget of {} is too small for this model and these documents",
+        show(budget)
+    );
+    let mib = smallest >> 20;
+    RunError::input(
+        Diagnostic::error(message)
+            .note(format!("the longest document has {longest} tokens"))
+            .help(format!("set `[engine] memory` to at least `\"{mib}MiB\"`")),
+    )
+}
+
+fn describe(
+    model: &ModelPlan,
+    options: &EngineOptions,
+    shape: &Shape<'_>,
+    costs: &Costs,
+    schedule: &Schedule,
+    written: u64,
+) -> Plan {
+    let dataset = shape.dataset;
+    let sweeps = schedule.sweeps.len() as u64;
+    let sweep_bytes: u64 = costs.units.iter().map(|unit| unit.plan.bytes).sum();
+    let process = taken(shape.process) - SLACK;
+    let (stages, resident) = (costs.stages.fixed, costs.resident);
+    let peak = process + SLACK + schedule.arena_bytes + resident + schedule.state + schedule.working + stages;
+    Plan {
+        family: model.family.clone(),
+        compute: options.compute.name().to_lowercase(),
+        documents: dataset.len() as u64,
+        tokens: dataset.total_tokens(),
+        longest: (0..dataset.len())
+            .map(|document| dataset.tokens(document))
+            .max()
+            .unwrap_or(0),
+        sweeps,
+        sweep_tokens: schedule.sweep_tokens,
+        micro_batch_tokens: schedule.micro_tokens,
+        micro_batches: schedule.micro_batches.len() as u64,
+        chunk_tokens: schedule.chunk.min(schedule.micro_tokens),
+        arenas: schedule.slots as u64,
+        sweep_bytes,
+        read_bytes: sweep_bytes * sweeps + resident,
+        write_bytes: written,
+        memory: MemoryPlan {
+            budget: options.budget,
+            overhead: OVERHEAD,
+            smallest_budget: smallest(costs, shape),
+            peak,
+            process,
+            slack: SLACK,
+            arenas: schedule.arena_bytes,
+            resident,
+            state: schedule.state,
+            working: schedule.working,
+            stages,
+        },
+        units: costs.units.iter().map(|unit| unit.plan.clone()).collect(),
+    }
+}
+
+fn fingerprint(
+    pipeline: &Pipeline,
+    checkpoint: &Checkpoint,
+    descriptor: String,
+    dataset: &Dataset,
+    options: &EngineOptions,
+    tokenizer: &Path,
+) -> Result<Fingerprint> {
+    // Memory, threads and the output folder do not decide results; documents are in `data`.
+    let decided: Json = serde_json::json!({ "compute": options.compute.name(), "stages": pipeline.stages });
+    Ok(Fingerprint {
+        model: checkpoint.fingerprint().map_err(read_error)?,
+        descriptor,
+        tokenizer: if tokenizer.is_file() {
+            sha256_of(tokenizer)?
+        } else {
+            String::new()
+        },
+        data: dataset.fingerprint(),
+        options: hex(&Sha256::digest(decided.to_string())),
+    })
+}

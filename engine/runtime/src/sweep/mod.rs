@@ -1,0 +1,13 @@
+//! The sweep: layers outside, data inside.
+//!
+//! For each super-batch, and in it for each unit (what enters, the layers, the heads): take the unit's weights
+//! from the reader, make them ready once, run every micro-batch through, hand what stages asked for to them,
+//! and give the arena back. Meanwhile the reader fetches the units that come next, those of the next sweep too.
+
+mod chunk;
+mod deliver;
+mod engine;
+mod micro;
+mod ready;
+
+pub(crate) use engine::{Engine, Inputs, read_error};
