@@ -194,8 +194,11 @@ mod tests {
 
     #[test]
     fn overrides_are_split_at_the_first_equals_sign() {
-        let cli = Cli::try_parse_from(["sli-pipe", "run", "p.toml", "--set", "a.b=c=d", "--set", "data.limit=3"]).unwrap();
-        let Command::Run(args) = cli.command else { panic!("{cli:?}") };
+        let cli =
+            Cli::try_parse_from(["sli-pipe", "run", "p.toml", "--set", "a.b=c=d", "--set", "data.limit=3"]).unwrap();
+        let Command::Run(args) = cli.command else {
+            panic!("{cli:?}")
+        };
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
         assert_eq!(args.overrides, [pair("a.b", "c=d"), pair("data.limit", "3")]);
     }
@@ -213,7 +216,10 @@ mod tests {
     fn options_may_stand_after_the_subcommand() {
         let cli = Cli::try_parse_from(["sli-pipe", "families", "show", "llama", "--families", "mine", "-vv"]).unwrap();
         assert_eq!(cli.verbose, 2);
-        let Command::Families(FamiliesArgs { command: Some(FamiliesCommand::Show { id, families }), .. }) = cli.command
+        let Command::Families(FamiliesArgs {
+            command: Some(FamiliesCommand::Show { id, families }),
+            ..
+        }) = cli.command
         else {
             panic!("not `families show`")
         };

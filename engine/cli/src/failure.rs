@@ -65,7 +65,9 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::Closed,
-            _ => Failure::Run(vec![Diagnostic::error(format!("standard output could not be written: {error}"))]),
+            _ => Failure::Run(vec![Diagnostic::error(format!(
+                "standard output could not be written: {error}"
+            ))]),
         }
     }
 }

@@ -17,15 +17,24 @@ use crate::failure::{Failure, Outcome};
 pub(crate) fn registry(dirs: &FamilyDirs) -> Outcome<Registry> {
     let mut registry = Registry::shipped();
     let user = user_folder(std::env::var_os("XDG_CONFIG_HOME"), std::env::var_os("HOME"));
-    let found = [Some(PathBuf::from("families")), user].into_iter().flatten().filter(|dir| dir.is_dir());
+    let found = [Some(PathBuf::from("families")), user]
+        .into_iter()
+        .flatten()
+        .filter(|dir| dir.is_dir());
     for dir in found {
         add(&mut registry, &dir)?;
     }
     for dir in &dirs.dirs {
         if !dir.is_dir() {
-            let what = if dir.exists() { "is a file, not a folder" } else { "does not exist" };
+            let what = if dir.exists() {
+                "is a file, not a folder"
+            } else {
+                "does not exist"
+            };
             let message = format!("the folder `{}` given with `--families` {what}", dir.display());
-            return Err(Failure::input(Diagnostic::error(message).help("name the folder that holds `<id>.toml` files")));
+            return Err(Failure::input(
+                Diagnostic::error(message).help("name the folder that holds `<id>.toml` files"),
+            ));
         }
         add(&mut registry, dir)?;
     }
@@ -43,7 +52,10 @@ fn add(registry: &mut Registry, dir: &Path) -> Outcome {
 /// relative `XDG_CONFIG_HOME`.
 fn user_folder(config: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
     let config = config.map(PathBuf::from).filter(|path| path.is_absolute());
-    let config = config.or_else(|| home.filter(|home| !home.is_empty()).map(|home| PathBuf::from(home).join(".config")))?;
+    let config = config.or_else(|| {
+        home.filter(|home| !home.is_empty())
+            .map(|home| PathBuf::from(home).join(".config"))
+    })?;
     Some(config.join("sli-pipe/families"))
 }
 
@@ -53,10 +65,15 @@ mod tests {
 
     #[test]
     fn the_configuration_folder_is_that_of_the_desktop_specification() {
-        let folder = |config: Option<&str>, home: Option<&str>| user_folder(config.map(OsString::from), home.map(OsString::from));
+        let folder = |config: Option<&str>, home: Option<&str>| {
+            user_folder(config.map(OsString::from), home.map(OsString::from))
+        };
         assert_eq!(folder(Some("/x"), Some("/home/a")), Some("/x/sli-pipe/families".into()));
         for config in [None, Some(""), Some("relative")] {
-            assert_eq!(folder(config, Some("/home/a")), Some("/home/a/.config/sli-pipe/families".into()));
+            assert_eq!(
+                folder(config, Some("/home/a")),
+                Some("/home/a/.config/sli-pipe/families".into())
+            );
         }
         assert_eq!(folder(None, None), None);
     }
@@ -64,14 +81,22 @@ mod tests {
     #[test]
     fn a_folder_that_was_asked_for_must_be_there_and_wins() {
         let folder = tempfile::tempdir().unwrap();
-        let missing = FamilyDirs { dirs: vec![folder.path().join("none")] };
+        let missing = FamilyDirs {
+            dirs: vec![folder.path().join("none")],
+        };
         let failure = registry(&missing).unwrap_err();
         assert_eq!(failure.code(), 2);
         let message = failure.into_diagnostics().remove(0).message;
-        assert!(message.ends_with("none` given with `--families` does not exist"), "{message}");
+        assert!(
+            message.ends_with("none` given with `--families` does not exist"),
+            "{message}"
+        );
 
         std::fs::write(folder.path().join("llama.toml"), "id = \"llama\"\n").unwrap();
-        let registry = registry(&FamilyDirs { dirs: vec![folder.path().to_owned()] }).unwrap();
+        let registry = registry(&FamilyDirs {
+            dirs: vec![folder.path().to_owned()],
+        })
+        .unwrap();
         assert_eq!(registry.file("llama").unwrap().text, "id = \"llama\"\n");
     }
 }

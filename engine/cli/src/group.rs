@@ -20,7 +20,12 @@ pub(crate) fn group<K: PartialEq>(units: impl IntoIterator<Item = (String, K)>) 
                 group.last = name;
                 group.count += 1;
             }
-            _ => groups.push(Group { first: name.clone(), last: name, count: 1, key }),
+            _ => groups.push(Group {
+                first: name.clone(),
+                last: name,
+                count: 1,
+                key,
+            }),
         }
     }
     groups
@@ -35,7 +40,11 @@ pub(crate) fn stack(unit: &str) -> Option<&str> {
 impl<K> Group<K> {
     /// `decoder.0 … decoder.21`, or the one name.
     pub(crate) fn name(&self) -> String {
-        if self.count == 1 { self.first.clone() } else { format!("{} … {}", self.first, self.last) }
+        if self.count == 1 {
+            self.first.clone()
+        } else {
+            format!("{} … {}", self.first, self.last)
+        }
     }
 }
 
@@ -45,18 +54,41 @@ mod tests {
 
     #[test]
     fn layers_that_are_alike_are_one_row() {
-        let names = ["embed", "decoder.0", "decoder.1", "decoder.2", "decoder.3", "other.0", "other.final", "head"];
+        let names = [
+            "embed",
+            "decoder.0",
+            "decoder.1",
+            "decoder.2",
+            "decoder.3",
+            "other.0",
+            "other.final",
+            "head",
+        ];
         let keys = [5, 7, 9, 9, 7, 7, 7, 7];
         let groups = group(names.map(str::to_owned).into_iter().zip(keys));
         let shown: Vec<String> = groups.iter().map(Group::name).collect();
-        let want = ["embed", "decoder.0", "decoder.1 … decoder.2", "decoder.3", "other.0", "other.final", "head"];
+        let want = [
+            "embed",
+            "decoder.0",
+            "decoder.1 … decoder.2",
+            "decoder.3",
+            "other.0",
+            "other.final",
+            "head",
+        ];
         assert_eq!(shown, want);
         assert_eq!((groups[2].count, groups[2].key), (2, 9));
     }
 
     #[test]
     fn layers_are_told_from_other_units() {
-        assert_eq!((stack("decoder.0"), stack("encoder.11")), (Some("decoder"), Some("encoder")));
-        assert_eq!([stack("embed"), stack("decoder.final"), stack("head"), stack("a.")], [None; 4]);
+        assert_eq!(
+            (stack("decoder.0"), stack("encoder.11")),
+            (Some("decoder"), Some("encoder"))
+        );
+        assert_eq!(
+            [stack("embed"), stack("decoder.final"), stack("head"), stack("a.")],
+            [None; 4]
+        );
     }
 }

@@ -3,17 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::output::say;
-
-/// The flag that Ctrl-C sets. If the signal cannot be had, Ctrl-C ends the process as ever.
-pub(crate) fn flag() -> Arc<AtomicBool> {
+/// The flag that Ctrl-C sets; `say` tells what happens next. If the signal cannot be had, Ctrl-C ends the process
+/// as ever.
+pub(crate) fn flag(say: impl Fn(&str) + Send + 'static) -> Arc<AtomicBool> {
     let flag = Arc::new(AtomicBool::new(false));
     let set = Arc::clone(&flag);
     let handler = move || {
         if set.swap(true, Ordering::SeqCst) {
             exit_now();
         }
-        say("\nstopping after the current batch; press Ctrl-C again to stop at once\n");
+        say("stopping after the current batch; press Ctrl-C again to stop at once\n");
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         tracing::debug!(%error, "no handler for Ctrl-C");

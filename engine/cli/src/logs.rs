@@ -8,8 +8,16 @@ use tracing_subscriber::EnvFilter;
 const VARIABLE: &str = "SLI_PIPE_LOG";
 
 /// Crates of this project, to be given a level without waking every library.
-const CRATES: [&str; 8] =
-    ["sli_pipe", "sli_config", "sli_model", "sli_family", "sli_checkpoint", "sli_torch", "sli_plugin", "sli_runtime"];
+const CRATES: [&str; 8] = [
+    "sli_pipe",
+    "sli_config",
+    "sli_model",
+    "sli_family",
+    "sli_checkpoint",
+    "sli_torch",
+    "sli_plugin",
+    "sli_runtime",
+];
 
 /// Starts logging: `SLI_PIPE_LOG` if it is set, else by the number of `-v`.
 pub(crate) fn start(verbose: u8) {
@@ -19,7 +27,9 @@ pub(crate) fn start(verbose: u8) {
         None => EnvFilter::builder().parse(default_filter(verbose)),
     };
     let filter = filter.unwrap_or_else(|error| {
-        crate::output::say(&format!("warning: `{VARIABLE}` is no filter, so it is not used: {error}\n"));
+        crate::output::say(&format!(
+            "warning: `{VARIABLE}` is no filter, so it is not used: {error}\n"
+        ));
         EnvFilter::new(default_filter(verbose))
     });
     tracing_subscriber::fmt()

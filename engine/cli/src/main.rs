@@ -5,6 +5,7 @@
 
 mod args;
 mod command;
+mod environment;
 mod failure;
 mod families;
 mod format;
@@ -41,7 +42,10 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: &Cli) -> Outcome {
     match &cli.command {
-        Command::Run(args) => command::run::run(args, cli.verbose > 0),
+        Command::Run(args) => {
+            environment::tune_environment();
+            command::run::run(args, cli.verbose > 0)
+        }
         Command::Plan(args) => command::plan::plan(args, cli.verbose > 0),
         Command::Check(args) => command::check::check(args),
         Command::Inspect(args) => command::inspect::inspect(args),

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use console::Term;
 use serde::Serialize;
 use sli_config::{Diagnostic, render};
@@ -47,23 +47,23 @@ pub(crate) fn colour() -> bool {
     io::stderr().is_terminal() && !refused && !dumb
 }
 
-/// A table without frame, as wide as the terminal; columns named in `right` hold numbers.
+/// A table without frame, as wide as the terminal; the columns of `right` hold numbers.
 pub(crate) fn table(header: &[&str], right: &[usize]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_preset(presets::NOTHING);
     // Into a pipe, a row stays on one line, so that `grep` and `cut` see all of it.
     match Term::stdout().size_checked() {
-        Some((_, columns)) if io::stdout().is_terminal() => drop(table.set_width(columns)),
+        Some((_, columns)) if io::stdout().is_terminal() => {
+            table
+                .set_content_arrangement(ContentArrangement::Dynamic)
+                .set_width(columns);
+        }
         _ => drop(table.set_content_arrangement(ContentArrangement::Disabled)),
     }
-    if !header.is_empty() {
-        table.set_header(header.iter().map(Cell::new));
-    }
-    for column in right {
-        while table.column_count() <= *column && header.is_empty() {
-            break;
-        }
-        if let Some(column) = table.column_mut(*column) {
+    table.set_header(header);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if right.contains(&index) {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -72,12 +72,39 @@ pub(crate) fn table(header: &[&str], right: &[usize]) -> Table {
 
 /// The table's text: no spaces at the ends of lines, a newline at the end.
 pub(crate) fn table_text(table: &Table) -> String {
-    table.to_string().lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+    table.lines().map(|line| line.trim_end().to_owned() + "\n").collect()
+}
+
+/// `text` with two spaces in front of each line, to stand below [`fields`].
+pub(crate) fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 /// `name   value` lines, names padded to one width and two spaces in front.
 pub(crate) fn fields<N: AsRef<str>, V: AsRef<str>>(rows: &[(N, V)]) -> String {
-    let width = rows.iter().map(|(name, _)| name.as_ref().chars().count()).max().unwrap_or(0);
+    let width = rows
+        .iter()
+        .map(|(name, _)| name.as_ref().chars().count())
+        .max()
+        .unwrap_or(0);
     let row = |(name, value): &(N, V)| format!("  {:width$}  {}\n", name.as_ref(), value.as_ref());
     rows.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_have_no_frame_and_no_spaces_at_the_ends_of_lines() {
+        let mut numbers = table(&["NAME", "BYTES"], &[1]);
+        numbers.add_row(["a", "5"]).add_row(["longer", "12345"]);
+        assert_eq!(table_text(&numbers), "NAME    BYTES\na           5\nlonger  12345\n");
+    }
+
+    #[test]
+    fn fields_are_aligned() {
+        assert_eq!(fields(&[("a", "1"), ("long", "2")]), "  a     1\n  long  2\n");
+        assert_eq!(indented("a\nb\n"), "  a\n  b\n");
+    }
 }

@@ -46,7 +46,11 @@ pub(crate) fn prepare(args: &PipelineArgs, observer: &dyn Observer) -> Outcome<P
         descriptor: family.fingerprint(),
     };
     let run = Run::prepare(setup, observer)?;
-    Ok(Prepared { run, name: pipeline.name, dir: PathBuf::from(pipeline.output.dir.value) })
+    Ok(Prepared {
+        run,
+        name: pipeline.name,
+        dir: PathBuf::from(pipeline.output.dir.value),
+    })
 }
 
 /// The model's files, or what is wrong with them, beside the `source` that names them.
@@ -60,10 +64,14 @@ fn open(pipeline: &Pipeline, base: &Path) -> Outcome<Checkpoint> {
 
 /// The family that the pipeline names, else the one that describes the model.
 fn family(registry: &Registry, pipeline: &Pipeline, checkpoint: &Checkpoint) -> Outcome<Arc<Descriptor>> {
-    let Some(id) = &pipeline.model.family else { return Ok(registry.detect(checkpoint.config())?) };
+    let Some(id) = &pipeline.model.family else {
+        return Ok(registry.detect(checkpoint.config())?);
+    };
     let here = |diagnostic: Diagnostic| match diagnostic.primary {
         Some(_) => diagnostic,
         None => diagnostic.primary(id.label("")),
     };
-    registry.get(id).map_err(|errors| Failure::Input(errors.into_iter().map(here).collect()))
+    registry
+        .get(id)
+        .map_err(|errors| Failure::Input(errors.into_iter().map(here).collect()))
 }

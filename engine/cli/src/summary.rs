@@ -15,10 +15,16 @@ const FILES: usize = 12;
 
 /// What came out, where the time went, and where the files are.
 pub(crate) fn summary(report: &Report, outputs: &[Output], dir: &Path) -> String {
-    let (documents, tokens) = (many(report.data.documents, "document"), many(report.data.tokens, "token"));
+    let (documents, tokens) = (
+        many(report.data.documents, "document"),
+        many(report.data.tokens, "token"),
+    );
     let speed = count(report.tokens_per_second.round() as u64);
-    let mut text =
-        format!("{}: {documents}, {tokens} in {} ({speed} tokens/s)\n", report.name, seconds(report.time.total_seconds));
+    let mut text = format!(
+        "{}: {documents}, {tokens} in {} ({speed} tokens/s)\n",
+        report.name,
+        seconds(report.time.total_seconds)
+    );
     let mut rows = stages(report);
     rows.extend(rows_of_data(report));
     rows.extend(layers(report));
@@ -46,10 +52,19 @@ fn stage(found: &Value) -> Option<String> {
     };
     if let (Some(perplexity), Some(scored)) = (number("perplexity"), number("scored_tokens")) {
         let bits = number("bits_per_token").map_or_else(String::new, |bits| format!(", {bits:.3} bits a token"));
-        return Some(format!("perplexity {perplexity:.4} over {} scored{bits}", many(scored as u64, "token")));
+        return Some(format!(
+            "perplexity {perplexity:.4} over {} scored{bits}",
+            many(scored as u64, "token")
+        ));
     }
-    let (most, least) = (named("most_influential", "influence")?, named("least_influential", "influence")?);
-    Some(format!("{} changes its input most ({:.3}), {} least ({:.3})", most.0, most.1, least.0, least.1))
+    let (most, least) = (
+        named("most_influential", "influence")?,
+        named("least_influential", "influence")?,
+    );
+    Some(format!(
+        "{} changes its input most ({:.3}), {} least ({:.3})",
+        most.0, most.1, least.0, least.1
+    ))
 }
 
 /// Rows of the source that did not become one document each.
@@ -60,7 +75,11 @@ fn rows_of_data(report: &Report) -> Option<Row> {
         parts.push(format!("{} skipped", many(data.skipped, "empty row")));
     }
     if data.truncated > 0 {
-        parts.push(format!("{} cut by {}", many(data.truncated, "document"), many(data.tokens_cut, "token")));
+        parts.push(format!(
+            "{} cut by {}",
+            many(data.truncated, "document"),
+            many(data.tokens_cut, "token")
+        ));
     }
     if data.split > 0 {
         parts.push(format!("{} split", many(data.split, "long row")));
@@ -75,7 +94,13 @@ fn layers(report: &Report) -> Option<Row> {
     let (fastest, slowest) = (layers.iter().min_by(by_time)?, layers.iter().max_by(by_time)?);
     let each = |unit: &UnitTimes| seconds(unit.seconds() / report.plan.sweeps.max(1) as f64);
     let sweep = many(report.plan.sweeps, "sweep");
-    let text = format!("fastest {} {}, slowest {} {} ({sweep})", fastest.unit, each(fastest), slowest.unit, each(slowest));
+    let text = format!(
+        "fastest {} {}, slowest {} {} ({sweep})",
+        fastest.unit,
+        each(fastest),
+        slowest.unit,
+        each(slowest)
+    );
     Some(("layers".to_owned(), text))
 }
 
@@ -83,7 +108,10 @@ fn disk(report: &Report) -> String {
     let disk = &report.disk;
     let reading = rate(disk.bytes, disk.read_seconds);
     let run = rate(disk.bytes, report.time.total_seconds);
-    format!("{} at {reading} while reading, {run} over the whole run", bytes(disk.bytes))
+    format!(
+        "{} at {reading} while reading, {run} over the whole run",
+        bytes(disk.bytes)
+    )
 }
 
 fn time(report: &Report) -> String {
@@ -101,18 +129,38 @@ fn time(report: &Report) -> String {
 
 fn memory(report: &Report) -> String {
     let memory = &report.memory;
-    format!("{} at the peak, {} planned, {} promised", bytes(memory.peak), bytes(memory.planned), bytes(memory.promised))
+    format!(
+        "{} at the peak, {} planned, {} promised",
+        bytes(memory.peak),
+        bytes(memory.planned),
+        bytes(memory.promised)
+    )
 }
 
 /// The largest outputs, indented below the row of the folder.
 fn files(outputs: &[Output]) -> String {
     let mut sorted: Vec<&Output> = outputs.iter().collect();
     sorted.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.file.cmp(&b.file)));
-    let width = sorted.iter().take(FILES).map(|output| output.file.len()).max().unwrap_or(0);
-    let line = |output: &&Output| format!("    {:width$}  {:>10}  {}\n", output.file, bytes(output.bytes), output.stage);
+    let width = sorted
+        .iter()
+        .take(FILES)
+        .map(|output| output.file.len())
+        .max()
+        .unwrap_or(0);
+    let line = |output: &&Output| {
+        format!(
+            "    {:width$}  {:>10}  {}\n",
+            output.file,
+            bytes(output.bytes),
+            output.stage
+        )
+    };
     let mut text: String = sorted.iter().take(FILES).map(line).collect();
     if sorted.len() > FILES {
-        text += &format!("    and {} more, listed in manifest.json\n", count((sorted.len() - FILES) as u64));
+        text += &format!(
+            "    and {} more, listed in manifest.json\n",
+            count((sorted.len() - FILES) as u64)
+        );
     }
     text
 }
@@ -125,10 +173,17 @@ mod tests {
     #[test]
     fn a_score_says_its_perplexity_and_a_profile_its_extremes() {
         let score = json!({"perplexity": 12.34567, "scored_tokens": 1234, "bits_per_token": 3.62593});
-        assert_eq!(stage(&score).as_deref(), Some("perplexity 12.3457 over 1,234 tokens scored, 3.626 bits a token"));
+        assert_eq!(
+            stage(&score).as_deref(),
+            Some("perplexity 12.3457 over 1,234 tokens scored, 3.626 bits a token")
+        );
         let extreme = |point: &str, influence: f64| json!({"point": point, "influence": influence});
-        let profile = json!({"most_influential": extreme("decoder.0", 0.5), "least_influential": extreme("decoder.3", 0.01)});
-        assert_eq!(stage(&profile).as_deref(), Some("decoder.0 changes its input most (0.500), decoder.3 least (0.010)"));
+        let profile =
+            json!({"most_influential": extreme("decoder.0", 0.5), "least_influential": extreme("decoder.3", 0.01)});
+        assert_eq!(
+            stage(&profile).as_deref(),
+            Some("decoder.0 changes its input most (0.500), decoder.3 least (0.010)")
+        );
         assert_eq!(stage(&json!({"documents": 3})), None);
         assert_eq!(stage(&json!({"perplexity": null, "scored_tokens": 0})), None);
     }
@@ -143,7 +198,10 @@ mod tests {
             sha256: String::new(),
         };
         let text = files(&(0..20).map(output).collect::<Vec<_>>());
-        assert!(text.starts_with("    capture-00019.safetensors        19 B  capture\n"), "{text}");
+        assert!(
+            text.starts_with("    capture-00019.safetensors        19 B  capture\n"),
+            "{text}"
+        );
         assert!(text.ends_with("    and 8 more, listed in manifest.json\n"), "{text}");
     }
 }

@@ -30,3 +30,4 @@ pub use observer::{Event, Observer, Silent};
 pub use plan::Plan;
 pub use report::Report;
 pub use run::{Finished, Run, Setup};
+pub use sli_torch::tuned_environment;

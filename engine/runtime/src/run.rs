@@ -100,16 +100,17 @@ impl Run {
 
         let (names, fields) = fields(&model)?;
         let all = units(&model, &binding);
-        let reasons: Vec<(String, String)> = binding
+        let missing = binding
             .heads
             .iter()
-            .filter_map(|head| Some((head.name.clone(), head.reason.clone()?)))
-            .collect();
+            .filter_map(|head| Some((head.name.clone(), head.reason.clone()?)));
+        let reasons: Vec<(String, String)> = missing.chain(model.unavailable.iter().cloned()).collect();
         let points = Points::new(&model, &all, &fields, &reasons);
         let view = Model {
             plan: &model,
             units: &all,
-            points: &points };
+            points: &points,
+        };
         let (mut stages, mut warnings) = stages::build(&pipeline.stages, &view)?;
         let wanted: Vec<PointId> = stages.iter().flat_map(|stage| stage.points().to_vec()).collect();
         let whole: Vec<PointId> = stages

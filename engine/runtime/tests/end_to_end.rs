@@ -23,7 +23,9 @@ struct Place {
 /// Some documents of different lengths, the same every time.
 fn documents(count: usize, longest: usize) -> Vec<Vec<u32>> {
     let id = |d: usize, t: usize| ((d * 7919 + t * t * 31 + t * 17) % VOCABULARY) as u32;
-    (0..count).map(|d| (0..1 + (d * 37) % longest).map(|t| id(d, t)).collect()).collect()
+    (0..count)
+        .map(|d| (0..1 + (d * 37) % longest).map(|t| id(d, t)).collect())
+        .collect()
 }
 
 impl Place {
@@ -52,11 +54,22 @@ impl Place {
         let plan = tiny::plan();
         let (_, binding) = require_binding(&plan, &checkpoint)?;
         let base = self.folder.path();
-        Run::prepare(Setup { pipeline: &pipeline, base, checkpoint, plan, binding, descriptor: "d".into() }, &Silent)
+        Run::prepare(
+            Setup {
+                pipeline: &pipeline,
+                base,
+                checkpoint,
+                plan,
+                binding,
+                descriptor: "d".into(),
+            },
+            &Silent,
+        )
     }
 
     fn run(&self, engine: &str, stages: &str) -> Result<Finished, RunError> {
-        self.prepare(engine, stages)?.execute(&Silent, &Arc::new(AtomicBool::new(false)))
+        self.prepare(engine, stages)?
+            .execute(&Silent, &Arc::new(AtomicBool::new(false)))
     }
 
     fn lines(&self, name: &str) -> Vec<Json> {
@@ -72,7 +85,10 @@ impl Place {
         let tensor = |view: &safetensors::tensor::TensorView<'_>| {
             (view.shape().to_vec(), view.data().chunks(4).map(number).collect())
         };
-        read.tensors().iter().map(|(name, view)| (name.clone(), tensor(view))).collect()
+        read.tensors()
+            .iter()
+            .map(|(name, view)| (name.clone(), tensor(view)))
+            .collect()
     }
 }
 
@@ -82,7 +98,10 @@ fn close(found: &[f32], expected: &[Vec<f64>], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let scale = expected.iter().fold(1e-9f64, |most, x| most.max(x.abs()));
     for (found, expected) in found.iter().zip(&expected) {
-        assert!((f64::from(*found) - expected).abs() <= 2e-5 * scale, "{what}: {found} for {expected}");
+        assert!(
+            (f64::from(*found) - expected).abs() <= 2e-5 * scale,
+            "{what}: {found} for {expected}"
+        );
     }
 }
 
@@ -135,14 +154,22 @@ fn all_stages_of_one_sweep_agree_with_the_equations() {
         total += nll;
         assert_eq!(scores[d]["id"], d.to_string());
         assert_eq!(scores[d]["scored_tokens"], ids.len() - 1);
-        assert!((scores[d]["nll"].as_f64().unwrap() - nll).abs() <= 1e-5 * nll.max(1.0), "{} for {nll}", scores[d]["nll"]);
+        assert!(
+            (scores[d]["nll"].as_f64().unwrap() - nll).abs() <= 1e-5 * nll.max(1.0),
+            "{} for {nll}",
+            scores[d]["nll"]
+        );
         let each = scores[d]["logprobs"].as_array().unwrap();
         assert!(each.len() == ids.len() && each[0].is_null());
         let last = values.last.last().unwrap();
         let length = last.iter().map(|x| x * x).sum::<f64>().sqrt();
         let unit: Vec<f64> = last.iter().map(|x| x / length).collect();
-        let vector: Vec<f32> =
-            vectors[d]["embedding"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect();
+        let vector: Vec<f32> = vectors[d]["embedding"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|x| x.as_f64().unwrap() as f32)
+            .collect();
         close(&vector, &[unit], "embedding");
     }
     let summary = &finished.report.stages["score"];
@@ -162,7 +189,10 @@ fn check_largest(place: &Place, documents: &[Vec<u32>]) {
     let read = SafeTensors::deserialize(&bytes).unwrap();
     let indices = read.tensor("3/logits.indices").unwrap();
     let values = read.tensor("3/logits.values").unwrap();
-    assert_eq!((indices.shape(), values.shape()), (&[documents[3].len(), 3][..], &[documents[3].len(), 3][..]));
+    assert_eq!(
+        (indices.shape(), values.shape()),
+        (&[documents[3].len(), 3][..], &[documents[3].len(), 3][..])
+    );
     let expected = place.model.values(&documents[3]).logits;
     for (row, (indices, values)) in indices.data().chunks(12).zip(values.data().chunks(12)).enumerate() {
         let mut order: Vec<usize> = (0..VOCABULARY).collect();
@@ -191,7 +221,9 @@ fn check_profile(place: &Place, documents: &[Vec<u32>]) {
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
     };
-    let pairs = values.iter().flat_map(|values| values.hidden[1].iter().zip(&values.hidden[2]));
+    let pairs = values
+        .iter()
+        .flat_map(|values| values.hidden[1].iter().zip(&values.hidden[2]));
     let mean = pairs.map(|(a, b)| cosine(a, b)).sum::<f64>() / tokens as f64;
     assert!((rows[1]["cosine"].as_f64().unwrap() - mean).abs() < 1e-5);
     assert!(rows[2]["cosine"].is_null());
@@ -229,7 +261,9 @@ fn the_same_run_twice_is_the_same_to_the_bit() {
 #[test]
 fn a_budget_that_cannot_work_is_refused_with_one_that_does() {
     let place = Place::new(&documents(3, 20));
-    let Err(error) = place.run("memory = \"1MiB\"", SCORE) else { panic!("1 MiB cannot work") };
+    let Err(error) = place.run("memory = \"1MiB\"", SCORE) else {
+        panic!("1 MiB cannot work")
+    };
     assert_eq!(error.kind, ErrorKind::Input);
     let help = &error.diagnostics[0].help[0];
     let size = help.split("`\"").nth(1).unwrap().trim_end_matches("\"`");
@@ -240,7 +274,9 @@ fn a_budget_that_cannot_work_is_refused_with_one_that_does() {
 #[test]
 fn wrong_documents_are_refused_before_anything_is_made() {
     let place = Place::new(&[vec![1, 2], vec![VOCABULARY as u32]]);
-    let Err(error) = place.run("", SCORE) else { panic!("the id is beyond the vocabulary") };
+    let Err(error) = place.run("", SCORE) else {
+        panic!("the id is beyond the vocabulary")
+    };
     assert_eq!(error.kind, ErrorKind::Input);
     let expected = "rows.jsonl:2: token 0 of `input_ids` is 300, but there are 300 entries in the model's vocabulary";
     assert_eq!(error.to_string(), expected);
@@ -251,12 +287,21 @@ fn wrong_documents_are_refused_before_anything_is_made() {
 fn names_that_no_value_has_are_refused() {
     let place = Place::new(&documents(3, 20));
     let stages = "[[stage]]\nuses = \"capture\"\npoints = [\"decoder.7\", \"encoder.*\"]\n";
-    let Err(error) = place.run("", stages) else { panic!("there is no such layer") };
+    let Err(error) = place.run("", stages) else {
+        panic!("there is no such layer")
+    };
     assert_eq!(error.to_string(), "this model has no value `decoder.7`");
     let stages = "[[stage]]\nuses = \"capture\"\npoints = [\"embed\", \"encoder.*\"]\n";
     let run = place.prepare("", stages).unwrap();
-    assert_eq!(run.warnings()[0].message, "the pattern `encoder.*` matches no value of this model");
-    assert_eq!(run.plan().units.len(), 1, "nothing after `embed` is wanted, so nothing after it is read");
+    assert_eq!(
+        run.warnings()[0].message,
+        "the pattern `encoder.*` matches no value of this model"
+    );
+    assert_eq!(
+        run.plan().units.len(),
+        1,
+        "nothing after `embed` is wanted, so nothing after it is read"
+    );
 }
 
 /// Cancels when the first layer is done.
@@ -287,7 +332,12 @@ fn a_truncated_shard_stops_the_run_and_leaves_nothing() {
     let run = place.prepare("", SCORE).unwrap();
     let file = place.folder.path().join("model/model.safetensors");
     let len = fs::metadata(&file).unwrap().len();
-    fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(len - 4).unwrap();
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&file)
+        .unwrap()
+        .set_len(len - 4)
+        .unwrap();
     let error = run.execute(&Silent, &Arc::new(AtomicBool::new(false))).unwrap_err();
     assert_eq!(error.kind, ErrorKind::Run);
     assert!(error.to_string().contains("changed or was truncated"), "{error}");

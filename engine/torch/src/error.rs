@@ -23,7 +23,10 @@ pub struct ExecError {
 impl ExecError {
     /// An error at `origin`.
     pub fn new(message: impl Into<String>, origin: &Origin) -> ExecError {
-        ExecError { message: message.into(), origin: origin.clone() }
+        ExecError {
+            message: message.into(),
+            origin: origin.clone(),
+        }
     }
 }
 
@@ -34,7 +37,13 @@ impl From<tch::TchError> for TensorError {
             tch::TchError::Torch(text) => text,
             other => other.to_string(),
         };
-        TensorError(text.lines().next().unwrap_or("unknown error of libtorch").trim().to_string())
+        TensorError(
+            text.lines()
+                .next()
+                .unwrap_or("unknown error of libtorch")
+                .trim()
+                .to_string(),
+        )
     }
 }
 

@@ -48,7 +48,11 @@ pub(crate) fn is_float(kind: Kind) -> bool {
 
 /// `x` as `kind`; the same tensor if it already is.
 pub(crate) fn cast(x: &tch::Tensor, kind: Kind) -> Result<tch::Tensor> {
-    if x.kind() == kind { Ok(x.shallow_clone()) } else { Ok(x.f_to_kind(kind)?) }
+    if x.kind() == kind {
+        Ok(x.shallow_clone())
+    } else {
+        Ok(x.f_to_kind(kind)?)
+    }
 }
 
 /// The kind of a float result made of `x`: its own, f32 for whole numbers.
@@ -58,5 +62,9 @@ pub(crate) fn float_kind(x: &tch::Tensor) -> Kind {
 
 /// `x` in f32 unless it is f64: the precision of norms, softmax and scans.
 pub(crate) fn upcast(x: &tch::Tensor) -> Result<tch::Tensor> {
-    if x.kind() == Kind::Double { Ok(x.shallow_clone()) } else { cast(x, Kind::Float) }
+    if x.kind() == Kind::Double {
+        Ok(x.shallow_clone())
+    } else {
+        cast(x, Kind::Float)
+    }
 }

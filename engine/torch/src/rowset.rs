@@ -25,9 +25,16 @@ impl RowSet {
         }
         let rows = offsets.last().copied().unwrap_or(0);
         if positions.shape().first() != Some(&rows) {
-            fail!("a token set of {rows} rows got positions of shape {:?}", positions.shape());
+            fail!(
+                "a token set of {rows} rows got positions of shape {:?}",
+                positions.shape()
+            );
         }
-        Ok(RowSet { offsets, positions, places: OnceLock::new() })
+        Ok(RowSet {
+            offsets,
+            positions,
+            places: OnceLock::new(),
+        })
     }
 
     /// A set of sequences of these lengths whose positions count from 0 in each.

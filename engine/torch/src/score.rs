@@ -1,9 +1,9 @@
 //! Scores of tokens from logits.
 
+use crate::Tensor;
 use crate::error::{Result, fail};
 use crate::kinds::{cast, dtype_of, is_float};
 use crate::ops::route;
-use crate::Tensor;
 use tch::Kind;
 
 /// Bytes of logits widened to f32 at a time.
@@ -17,7 +17,9 @@ const PIECE: i64 = 64 << 20;
 /// Another number of targets than rows, or a target outside the vocabulary.
 pub fn next_token_nll(logits: &Tensor, targets: &[i64]) -> Result<Vec<f32>> {
     let shape = logits.shape();
-    let [rows, vocabulary] = shape[..] else { fail!("logits of shape {shape:?}, [n, V] is expected") };
+    let [rows, vocabulary] = shape[..] else {
+        fail!("logits of shape {shape:?}, [n, V] is expected")
+    };
     if rows != targets.len() as i64 {
         fail!("{} targets for {rows} rows of logits", targets.len());
     }
@@ -44,7 +46,9 @@ pub fn next_token_nll(logits: &Tensor, targets: &[i64]) -> Result<Vec<f32>> {
 /// More than the vocabulary.
 pub fn top_k(logits: &Tensor, k: u64) -> Result<(Tensor, Tensor)> {
     let shape = logits.shape();
-    let [rows, vocabulary] = shape[..] else { fail!("logits of shape {shape:?}, [n, V] is expected") };
+    let [rows, vocabulary] = shape[..] else {
+        fail!("logits of shape {shape:?}, [n, V] is expected")
+    };
     if k as i64 > vocabulary {
         fail!("the {k} largest of a vocabulary of {vocabulary}");
     }
@@ -59,7 +63,10 @@ pub fn top_k(logits: &Tensor, k: u64) -> Result<(Tensor, Tensor)> {
         values.push(value);
         indices.push(index);
     }
-    Ok((Tensor::own(tch::Tensor::f_cat(&values, 0)?), Tensor::own(tch::Tensor::f_cat(&indices, 0)?)))
+    Ok((
+        Tensor::own(tch::Tensor::f_cat(&values, 0)?),
+        Tensor::own(tch::Tensor::f_cat(&indices, 0)?),
+    ))
 }
 
 #[cfg(test)]
@@ -86,13 +93,22 @@ mod tests {
     #[test]
     fn huge_logits_do_not_overflow() {
         let logits = Tensor::from_f32(&[1000.0, 1000.0], &[1, 2]).unwrap();
-        close(&next_token_nll(&logits, &[0]).unwrap(), &[-std::f32::consts::LN_2], 1e-4);
+        close(
+            &next_token_nll(&logits, &[0]).unwrap(),
+            &[-std::f32::consts::LN_2],
+            1e-4,
+        );
     }
 
     #[test]
     fn targets_outside_the_vocabulary_are_errors() {
         let logits = Tensor::from_f32(&[0.0, 0.0], &[1, 2]).unwrap();
-        assert!(next_token_nll(&logits, &[2]).unwrap_err().to_string().contains("target 2"));
+        assert!(
+            next_token_nll(&logits, &[2])
+                .unwrap_err()
+                .to_string()
+                .contains("target 2")
+        );
         assert!(next_token_nll(&logits, &[]).is_err());
         assert!(top_k(&logits, 3).is_err());
     }

@@ -51,7 +51,10 @@ unsafe impl Sync for Tensor {}
 
 impl Clone for Tensor {
     fn clone(&self) -> Tensor {
-        Tensor { raw: self.raw.shallow_clone(), keep: self.keep.clone() }
+        Tensor {
+            raw: self.raw.shallow_clone(),
+            keep: self.keep.clone(),
+        }
     }
 }
 
@@ -74,7 +77,11 @@ impl Tensor {
 
     /// A tensor made from `self` that may share its data.
     pub(crate) fn derive(&self, raw: tch::Tensor) -> Tensor {
-        let keep = if self.raw.data_ptr() == raw.data_ptr() || self.holds(&raw) { self.keep.clone() } else { None };
+        let keep = if self.raw.data_ptr() == raw.data_ptr() || self.holds(&raw) {
+            self.keep.clone()
+        } else {
+            None
+        };
         Tensor { raw, keep }
     }
 
@@ -119,7 +126,10 @@ impl Tensor {
     /// # Errors
     /// A dtype that does not compute, or no memory.
     pub fn zeros(shape: &[i64], dtype: DType) -> Result<Tensor> {
-        Ok(Tensor::own(tch::Tensor::f_zeros(shape, (kind_of(dtype)?, Device::Cpu))?))
+        Ok(Tensor::own(tch::Tensor::f_zeros(
+            shape,
+            (kind_of(dtype)?, Device::Cpu),
+        )?))
     }
 
     /// A tensor that looks into `bytes` (little-endian, row-major) without a copy. Bytes that are not
@@ -306,7 +316,10 @@ mod tests {
     fn misaligned_and_unsigned_bytes_are_copied() {
         let mut bytes = vec![0u8];
         bytes.extend([1.5f32, -2.0].iter().flat_map(|x| x.to_le_bytes()));
-        assert_eq!(view(bytes, 1..9, DType::F32, &[2]).unwrap().to_f32_vec().unwrap(), [1.5, -2.0]);
+        assert_eq!(
+            view(bytes, 1..9, DType::F32, &[2]).unwrap().to_f32_vec().unwrap(),
+            [1.5, -2.0]
+        );
         let wide = view(vec![1, 0, 0xff, 0xff], 0..4, DType::U16, &[2]).unwrap();
         assert_eq!(wide.to_i64_vec().unwrap(), [1, 65535]);
     }
@@ -324,6 +337,9 @@ mod tests {
         let tensor = Tensor::from_f32(&[1.0, -0.5, 3.0], &[3]).unwrap();
         let bytes = tensor.to_bytes(DType::BF16).unwrap();
         assert_eq!(bytes.len(), 6);
-        assert_eq!(view(bytes, 0..6, DType::BF16, &[3]).unwrap().to_f32_vec().unwrap(), [1.0, -0.5, 3.0]);
+        assert_eq!(
+            view(bytes, 0..6, DType::BF16, &[3]).unwrap().to_f32_vec().unwrap(),
+            [1.0, -0.5, 3.0]
+        );
     }
 }

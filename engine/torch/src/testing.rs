@@ -18,7 +18,10 @@ pub(crate) fn noise(n: usize, seed: u64) -> Vec<f32> {
 /// A tensor of noise.
 pub(crate) fn random(shape: &[i64], seed: u64) -> tch::Tensor {
     let count = shape.iter().product::<i64>() as usize;
-    Tensor::from_f32(&noise(count, seed), shape).expect("the shape fits").raw().shallow_clone()
+    Tensor::from_f32(&noise(count, seed), shape)
+        .expect("the shape fits")
+        .raw()
+        .shallow_clone()
 }
 
 /// The elements as f32.
@@ -30,7 +33,10 @@ pub(crate) fn floats(x: &tch::Tensor) -> Vec<f32> {
 #[track_caller]
 pub(crate) fn close(found: &[f32], expected: &[f32], tolerance: f32) {
     assert_eq!(found.len(), expected.len(), "number of elements");
-    let scale = expected.iter().filter(|x| x.is_finite()).fold(1e-6f32, |m, x| m.max(x.abs()));
+    let scale = expected
+        .iter()
+        .filter(|x| x.is_finite())
+        .fold(1e-6f32, |m, x| m.max(x.abs()));
     for (at, (f, e)) in found.iter().zip(expected).enumerate() {
         let same = f == e || (f - e).abs() <= tolerance * scale;
         assert!(same, "element {at}: {f}, {e} is expected (largest {scale})");

@@ -23,7 +23,10 @@ pub enum RtValue {
 impl RtValue {
     /// A tensor whose dim 0 are the rows of `rows`.
     pub fn packed(tensor: Tensor, rows: &Arc<RowSet>) -> RtValue {
-        RtValue::Tensor { tensor, rows: Some(rows.clone()) }
+        RtValue::Tensor {
+            tensor,
+            rows: Some(rows.clone()),
+        }
     }
 
     /// A tensor without a token set.

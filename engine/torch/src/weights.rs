@@ -1,8 +1,8 @@
 //! The parameters of a graph: as read, and made ready to compute with.
 
+use crate::Tensor;
 use crate::error::{ExecError, Result, fail};
 use crate::kinds::{is_float, kind_of};
-use crate::Tensor;
 use sli_model::{DType, Graph, Op, Param, ParamForm};
 use std::collections::HashMap;
 use tch::Kind;
@@ -74,7 +74,10 @@ pub fn prepare(graph: &Graph, raw: Weights, compute: DType) -> std::result::Resu
             .map_err(|e| ExecError::new(format!("parameter `{}`: {e}", param.name.path), &param.origin))?;
         params.push(ready);
     }
-    Ok(Weights { params, experts: raw.experts })
+    Ok(Weights {
+        params,
+        experts: raw.experts,
+    })
 }
 
 fn prepare_one(param: &Param, value: ParamValue, uses: Uses, compute: DType) -> Result<ParamValue> {
@@ -103,7 +106,10 @@ pub(crate) fn of_expert(body: &Graph, all: &Weights, index: usize, count: usize,
         let own = cut(value, index, count).map_err(|e| named(param, e))?;
         params.push(prepare_one(param, own, uses[id], compute).map_err(|e| named(param, e))?);
     }
-    Ok(Weights { params, experts: HashMap::new() })
+    Ok(Weights {
+        params,
+        experts: HashMap::new(),
+    })
 }
 
 fn named(param: &Param, error: crate::TensorError) -> crate::TensorError {
@@ -134,7 +140,11 @@ fn part(tensor: &Tensor, index: usize, count: usize) -> Result<Tensor> {
         fail!("shape {shape:?} cannot be cut into {count} equal parts");
     }
     let cut = tensor.rows(index as i64 * (rows / count), rows / count)?;
-    if rows == count && shape.len() > 1 { cut.reshape(&shape[1..]) } else { Ok(cut) }
+    if rows == count && shape.len() > 1 {
+        cut.reshape(&shape[1..])
+    } else {
+        Ok(cut)
+    }
 }
 
 /// Shape and dtype as the plan wants them.
@@ -176,13 +186,29 @@ fn uses_of(graph: &Graph) -> Vec<Uses> {
         for (slot, input) in node.inputs.iter().enumerate() {
             let Some(input) = input else { continue };
             let seen = match (&node.op, slot) {
-                (Op::Linear { transposed: false }, 1) => Uses { matrix: true, ..Uses::default() },
-                (Op::Linear { .. }, 1) | (Op::MatMul, _) => Uses { matrix: true, reshaped: true, ..Uses::default() },
+                (Op::Linear { transposed: false }, 1) => Uses {
+                    matrix: true,
+                    ..Uses::default()
+                },
+                (Op::Linear { .. }, 1) | (Op::MatMul, _) => Uses {
+                    matrix: true,
+                    reshaped: true,
+                    ..Uses::default()
+                },
                 // a bias is converted where it is added
                 (Op::Linear { .. }, 2) => Uses::default(),
-                (Op::Embedding, 1) => Uses { table: true, ..Uses::default() },
-                (op, _) if moves_elements(op) => Uses { reshaped: true, ..by_node[index] },
-                _ => Uses { other: true, ..Uses::default() },
+                (Op::Embedding, 1) => Uses {
+                    table: true,
+                    ..Uses::default()
+                },
+                (op, _) if moves_elements(op) => Uses {
+                    reshaped: true,
+                    ..by_node[index]
+                },
+                _ => Uses {
+                    other: true,
+                    ..Uses::default()
+                },
             };
             by_node[input.node as usize].add(seen);
         }

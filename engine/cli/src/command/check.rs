@@ -31,7 +31,10 @@ struct Checked {
 /// Checks every file and says how many are fine.
 pub(crate) fn check(args: &CheckArgs) -> Outcome {
     let registry = crate::families::registry(&args.families)?;
-    let checked: Vec<Checked> = collect(&args.files)?.into_iter().map(|file| one(&registry, file)).collect();
+    let checked: Vec<Checked> = collect(&args.files)?
+        .into_iter()
+        .map(|file| one(&registry, file))
+        .collect();
     let mut told: Vec<&Diagnostic> = Vec::new();
     // A broken parent is reported once, however many families extend it.
     for diagnostic in checked.iter().flat_map(|checked| &checked.diagnostics) {
@@ -47,7 +50,11 @@ pub(crate) fn check(args: &CheckArgs) -> Outcome {
     } else {
         print(&verdict(fine, checked.len()))?;
     }
-    if fine == checked.len() { Ok(()) } else { Err(Failure::Told) }
+    if fine == checked.len() {
+        Ok(())
+    } else {
+        Err(Failure::Told)
+    }
 }
 
 fn verdict(fine: usize, all: usize) -> String {
@@ -61,7 +68,9 @@ fn verdict(fine: usize, all: usize) -> String {
 
 impl Checked {
     fn is_fine(&self) -> bool {
-        self.diagnostics.iter().all(|diagnostic| diagnostic.severity != Severity::Error)
+        self.diagnostics
+            .iter()
+            .all(|diagnostic| diagnostic.severity != Severity::Error)
     }
 
     fn to_json(&self) -> serde_json::Value {
@@ -84,11 +93,16 @@ fn collect(paths: &[PathBuf]) -> Outcome<Vec<PathBuf>> {
         }
         let before = files.len();
         walk(path, &mut files).map_err(|error| {
-            Failure::input(Diagnostic::error(format!("the folder `{}` cannot be read: {error}", path.display())))
+            Failure::input(Diagnostic::error(format!(
+                "the folder `{}` cannot be read: {error}",
+                path.display()
+            )))
         })?;
         if files.len() == before {
             let message = format!("the folder `{}` holds no `.toml` file", path.display());
-            return Err(Failure::input(Diagnostic::error(message).help("name a pipeline, a descriptor, or a folder of them")));
+            return Err(Failure::input(
+                Diagnostic::error(message).help("name a pipeline, a descriptor, or a folder of them"),
+            ));
         }
     }
     Ok(files)
@@ -115,21 +129,36 @@ fn walk(dir: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
 fn one(registry: &Registry, path: PathBuf) -> Checked {
     let source = match read(&path) {
         Ok(source) => source,
-        Err(diagnostic) => return Checked { file: path, kind: None, diagnostics: vec![diagnostic] },
+        Err(diagnostic) => {
+            return Checked {
+                file: path,
+                kind: None,
+                diagnostics: vec![diagnostic],
+            };
+        }
     };
     let Some(kind) = kind(&path, &source.text) else {
         let message = format!("`{}` is neither a pipeline nor a family descriptor", source.name);
-        let help = "a pipeline has `[model]`, `[data]` and `[[stage]]`; a descriptor begins with `schema`, `id` and `title`";
+        let help =
+            "a pipeline has `[model]`, `[data]` and `[[stage]]`; a descriptor begins with `schema`, `id` and `title`";
         let help = format!("{help}. Or say which it is in the first line: `#:schema ../schemas/pipeline.schema.json`");
         let diagnostics = vec![Diagnostic::error(message).help(help)];
-        return Checked { file: path, kind: None, diagnostics };
+        return Checked {
+            file: path,
+            kind: None,
+            diagnostics,
+        };
     };
     let found = match kind {
         Kind::Pipeline => parse_pipeline(source, &[]).map(drop),
         Kind::Family => family(registry, &path, source),
         Kind::Std => parse_std(source, &format!("std/{}", stem(&path))).map(drop),
     };
-    Checked { file: path, kind: Some(kind), diagnostics: found.err().unwrap_or_default() }
+    Checked {
+        file: path,
+        kind: Some(kind),
+        diagnostics: found.err().unwrap_or_default(),
+    }
 }
 
 /// Reads a file that a user named.
@@ -162,10 +191,17 @@ fn kind(path: &Path, text: &str) -> Option<Kind> {
         }
     }
     let (document, _) = toml::de::DeTable::parse_recoverable(text);
-    let has = |keys: &[&str]| document.get_ref().keys().any(|key| keys.contains(&key.get_ref().as_ref()));
+    let has = |keys: &[&str]| {
+        document
+            .get_ref()
+            .keys()
+            .any(|key| keys.contains(&key.get_ref().as_ref()))
+    };
     if has(&["model", "data", "stage", "engine", "output"]) {
         Some(Kind::Pipeline)
-    } else if has(&["schema", "id", "title", "match", "extends", "layer", "block", "names", "values"]) {
+    } else if has(&[
+        "schema", "id", "title", "match", "extends", "layer", "block", "names", "values",
+    ]) {
         Some(if in_std { Kind::Std } else { Kind::Family })
     } else {
         None
@@ -175,8 +211,13 @@ fn kind(path: &Path, text: &str) -> Option<Kind> {
 /// A family with its parents and includes, which may lie beside it.
 fn family(registry: &Registry, path: &Path, source: Arc<SourceFile>) -> Result<(), Vec<Diagnostic>> {
     let mut registry = registry.clone();
-    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    registry.add_dir(folder).map_err(|error| vec![Diagnostic::error(format!("cannot read the files beside it: {error}"))])?;
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    registry
+        .add_dir(folder)
+        .map_err(|error| vec![Diagnostic::error(format!("cannot read the files beside it: {error}"))])?;
     registry.add(&format!("{}.toml", stem(path)), source);
     registry.get(stem(path)).map(drop)
 }
@@ -192,9 +233,16 @@ mod tests {
     #[test]
     fn a_file_is_known_by_its_schema_line_or_its_tables() {
         let of = |path: &str, text: &str| kind(Path::new(path), text);
-        assert_eq!(of("a.toml", "#:schema ../schemas/pipeline.schema.json\n"), Some(Kind::Pipeline));
+        assert_eq!(
+            of("a.toml", "#:schema ../schemas/pipeline.schema.json\n"),
+            Some(Kind::Pipeline)
+        );
         assert_eq!(of("a.toml", "#:schema x/family-std.schema.json\n"), Some(Kind::Std));
-        assert_eq!(of("a.toml", "[model]\nsource = \n"), Some(Kind::Pipeline), "broken, and still known");
+        assert_eq!(
+            of("a.toml", "[model]\nsource = \n"),
+            Some(Kind::Pipeline),
+            "broken, and still known"
+        );
         assert_eq!(of("a.toml", "id = \"a\"\n"), Some(Kind::Family));
         assert_eq!(of("std/a.toml", "[block.x]\n"), Some(Kind::Std));
         assert_eq!(of("a.toml", "[package]\n"), None);
@@ -212,17 +260,29 @@ mod tests {
         }
         let names = ["a.toml", "b.toml", "std/c.toml"].map(|name| dir.join(name));
         assert_eq!(collect(&[dir.to_owned()]).unwrap(), names);
-        assert_eq!(collect(&["none.toml".into()]).unwrap(), [PathBuf::from("none.toml")], "said where it is read");
+        assert_eq!(
+            collect(&["none.toml".into()]).unwrap(),
+            [PathBuf::from("none.toml")],
+            "said where it is read"
+        );
     }
 
     #[test]
     fn a_family_is_checked_with_the_files_beside_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("child.toml");
-        std::fs::write(&path, "schema = 1\nid = \"child\"\ntitle = \"C\"\nextends = \"parent\"\n").unwrap();
+        std::fs::write(
+            &path,
+            "schema = 1\nid = \"child\"\ntitle = \"C\"\nextends = \"parent\"\nabstract = true\n",
+        )
+        .unwrap();
         let checked = one(&Registry::shipped(), path);
         assert_eq!(checked.kind, Some(Kind::Family));
-        assert!(checked.diagnostics[0].message.contains("families/parent.toml"), "{:?}", checked.diagnostics);
+        assert!(
+            checked.diagnostics[0].message.contains("families/parent.toml"),
+            "{:?}",
+            checked.diagnostics
+        );
         assert!(!checked.is_fine());
     }
 
@@ -233,12 +293,24 @@ mod tests {
         assert!(files.len() > 6, "{files:?}");
         for file in files {
             let checked = one(&Registry::shipped(), file);
-            assert!(checked.diagnostics.is_empty(), "{}: {:?}", checked.file.display(), checked.diagnostics);
+            assert!(
+                checked.diagnostics.is_empty(),
+                "{}: {:?}",
+                checked.file.display(),
+                checked.diagnostics
+            );
         }
     }
 
     #[test]
     fn the_verdict_counts() {
-        assert_eq!([verdict(1, 1), verdict(3, 3), verdict(1, 3)], ["the file is fine\n", "all 3 files are fine\n", "1 of 3 files are fine\n"]);
+        assert_eq!(
+            [verdict(1, 1), verdict(3, 3), verdict(1, 3)],
+            [
+                "the file is fine\n",
+                "all 3 files are fine\n",
+                "1 of 3 files are fine\n"
+            ]
+        );
     }
 }

@@ -13,7 +13,9 @@ pub(crate) fn families(args: &FamiliesArgs) -> Outcome {
     match &args.command {
         None => list(&crate::families::registry(&args.families)?, args.json),
         Some(FamiliesCommand::Show { id, families }) => {
-            let dirs = FamilyDirs { dirs: [&*args.families.dirs, &*families.dirs].concat() };
+            let dirs = FamilyDirs {
+                dirs: [&*args.families.dirs, &*families.dirs].concat(),
+            };
             print(&crate::families::registry(&dirs)?.get(id)?.show())
         }
         Some(FamiliesCommand::Functions) => functions(args.json),
@@ -27,33 +29,68 @@ struct Row {
     recognises: Vec<String>,
     is_abstract: bool,
     file: String,
+    /// It is the one compiled into the program.
+    shipped: bool,
     errors: Vec<Diagnostic>,
 }
 
 fn list(registry: &Registry, json: bool) -> Outcome {
-    let rows: Vec<Row> = registry.ids().into_iter().map(|id| row(registry, id)).collect();
-    let broken: Vec<&Row> = rows.iter().filter(|row| !row.errors.is_empty()).collect();
-    if !broken.is_empty() {
-        let help = |row: &&Row| format!("`sli-pipe check {}` says what is wrong", row.file);
-        let warning = |row: &&Row| Diagnostic::warning(format!("the family `{}` is broken", row.id)).help(help(row));
-        show(&broken.iter().map(warning).collect::<Vec<_>>());
-    }
+    let shipped = Registry::shipped();
+    let rows: Vec<Row> = registry
+        .ids()
+        .into_iter()
+        .map(|id| row(registry, &shipped, id))
+        .collect();
+    show(&warnings(&rows));
     if json {
         let families: Vec<Value> = rows.iter().map(to_json).collect();
         return print_json(&json!({ "families": families }));
     }
     let mut text = table(&["ID", "TITLE", "MODEL TYPES", "FILE"], &[]);
     for row in &rows {
-        let types = if row.is_abstract { "(abstract)".to_owned() } else { row.recognises.join(", ") };
-        text.add_row([&row.id, &row.title, &types, &row.file]);
+        let types = if row.is_abstract {
+            "(abstract)".to_owned()
+        } else {
+            row.recognises.join(", ")
+        };
+        let file = if row.shipped { "(shipped)" } else { &row.file };
+        text.add_row([&row.id, &row.title, &types, file]);
     }
     print(&table_text(&text))
 }
 
-fn row(registry: &Registry, id: &str) -> Row {
-    let file = registry.file(id).map_or_else(String::new, |file| file.name.clone());
-    let mut row =
-        Row { id: id.to_owned(), title: String::new(), recognises: Vec::new(), is_abstract: false, file, errors: Vec::new() };
+/// One warning for each broken file, with the families that it breaks.
+fn warnings(rows: &[Row]) -> Vec<Diagnostic> {
+    let mut broken: Vec<(&str, Vec<&str>)> = Vec::new();
+    for row in rows {
+        let Some(first) = row.errors.first() else { continue };
+        let file = first.primary.as_ref().map_or(&row.file, |label| &label.file.name);
+        match broken.iter_mut().find(|(name, _)| name == file) {
+            Some((_, families)) => families.push(&row.id),
+            None => broken.push((file, vec![&row.id])),
+        }
+    }
+    let warning = |(file, families): (&str, Vec<&str>)| {
+        let word = if families.len() == 1 { "family" } else { "families" };
+        Diagnostic::warning(format!(
+            "`{file}` is wrong, which breaks the {word} `{}`",
+            families.join("`, `")
+        ))
+        .help(format!("`sli-pipe check {file}` says what is wrong"))
+    };
+    broken.into_iter().map(warning).collect()
+}
+
+fn row(registry: &Registry, shipped: &Registry, id: &str) -> Row {
+    let mut row = Row {
+        id: id.to_owned(),
+        title: String::new(),
+        recognises: Vec::new(),
+        is_abstract: false,
+        file: registry.file(id).map_or_else(String::new, |file| file.name.clone()),
+        shipped: registry.file(id) == shipped.file(id),
+        errors: Vec::new(),
+    };
     match registry.header(id) {
         Ok(header) => {
             row.is_abstract = header.is_abstract;
@@ -82,17 +119,23 @@ fn to_json(row: &Row) -> Value {
         "recognises": row.recognises,
         "abstract": row.is_abstract,
         "file": row.file,
+        "shipped": row.shipped,
         "diagnostics": row.errors,
     })
 }
 
 fn functions(json: bool) -> Outcome {
     if json {
-        let functions: Vec<Value> =
-            signatures().into_iter().map(|(name, signature)| json!({ "name": name, "signature": signature })).collect();
+        let functions: Vec<Value> = signatures()
+            .into_iter()
+            .map(|(name, signature)| json!({ "name": name, "signature": signature }))
+            .collect();
         return print_json(&json!({ "functions": functions }));
     }
-    let lines: String = signatures().into_iter().map(|(_, signature)| format!("{signature}\n")).collect();
+    let lines: String = signatures()
+        .into_iter()
+        .map(|(_, signature)| format!("{signature}\n"))
+        .collect();
     print(&lines)
 }
 
@@ -104,18 +147,30 @@ mod tests {
     #[test]
     fn shipped_families_have_a_title_and_model_types() {
         let registry = Registry::shipped();
-        let llama = row(&registry, "llama");
+        let llama = row(&registry, &registry, "llama");
         assert!(llama.errors.is_empty(), "{:?}", llama.errors);
         assert!(!llama.title.is_empty() && llama.recognises.iter().any(|name| name == "llama"));
-        assert_eq!(llama.file, "families/llama.toml");
+        assert!(llama.shipped);
     }
 
     #[test]
     fn a_broken_family_is_listed_with_its_errors() {
         let mut registry = Registry::shipped();
-        registry.add("mine.toml", SourceFile::new("x/mine.toml", "schema = 1\nid = \"mine\"\ntitle = \"M\"\nnonsense = 3\n"));
-        let mine = row(&registry, "mine");
+        registry.add(
+            "mine.toml",
+            SourceFile::new(
+                "x/mine.toml",
+                "schema = 1\nid = \"mine\"\ntitle = \"M\"\nnonsense = 3\n",
+            ),
+        );
+        let mine = row(&registry, &Registry::shipped(), "mine");
+        assert!(!mine.shipped);
         assert_eq!((mine.title.as_str(), mine.file.as_str()), ("(broken)", "x/mine.toml"));
         assert!(!mine.errors.is_empty());
+        let warnings = warnings(&[mine]);
+        assert_eq!(
+            warnings[0].message,
+            "`x/mine.toml` is wrong, which breaks the family `mine`"
+        );
     }
 }

@@ -18,7 +18,7 @@ use crate::args::InspectArgs;
 use crate::failure::{Failure, Outcome};
 use crate::format::{bytes, count, many};
 use crate::group::group;
-use crate::output::{fields, print, print_json, show, table, table_text};
+use crate::output::{fields, indented, print, print_json, show, table, table_text};
 use contents::{dtypes, layers, summary};
 
 /// A family applied to the model.
@@ -43,7 +43,11 @@ pub(crate) fn inspect(args: &InspectArgs) -> Outcome {
         print(&to_text(args, &checkpoint, &applied))?;
     }
     show(&diagnostics);
-    if diagnostics.is_empty() { Ok(()) } else { Err(Failure::Told) }
+    if diagnostics.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Told)
+    }
 }
 
 fn apply(registry: &Registry, family: Option<&str>, checkpoint: &Checkpoint) -> Result<Applied, Vec<Diagnostic>> {
@@ -53,7 +57,12 @@ fn apply(registry: &Registry, family: Option<&str>, checkpoint: &Checkpoint) -> 
     };
     let plan = family.plan(checkpoint.config())?;
     let (report, binding) = bind_checkpoint(&plan, checkpoint);
-    Ok(Applied { family, plan, report, binding })
+    Ok(Applied {
+        family,
+        plan,
+        report,
+        binding,
+    })
 }
 
 /// What keeps the model from being run.
@@ -63,14 +72,25 @@ fn problems(applied: &Result<Applied, Vec<Diagnostic>>, checkpoint: &Checkpoint)
         Err(diagnostics) => return diagnostics.clone(),
     };
     let mut found = Vec::new();
-    for tensor in checkpoint.unsupported().iter().filter(|tensor| !applied.plan.names.ignores(&tensor.name)) {
-        let message = format!("the tensor `{}` has dtype `{}`, which cannot be read", tensor.name, tensor.dtype);
+    for tensor in checkpoint
+        .unsupported()
+        .iter()
+        .filter(|tensor| !applied.plan.names.ignores(&tensor.name))
+    {
+        let message = format!(
+            "the tensor `{}` has dtype `{}`, which cannot be read",
+            tensor.name, tensor.dtype
+        );
         found.push(Diagnostic::error(message));
     }
     let report = &applied.report;
     if !report.is_ok() {
         let count = report.missing.len() + report.unused.len() + report.mismatched.len();
-        let message = format!("the checkpoint does not fit the family `{}`: {}", applied.plan.family, many(count as u64, "problem"));
+        let message = format!(
+            "the checkpoint does not fit the family `{}`: {}",
+            applied.plan.family,
+            many(count as u64, "problem")
+        );
         found.push(Diagnostic::error(message).help("the bind report lists them"));
     }
     found
@@ -79,41 +99,68 @@ fn problems(applied: &Result<Applied, Vec<Diagnostic>>, checkpoint: &Checkpoint)
 fn to_text(args: &InspectArgs, checkpoint: &Checkpoint, applied: &Result<Applied, Vec<Diagnostic>>) -> String {
     let mut rows = vec![("folder".to_owned(), checkpoint.dir().display().to_string())];
     rows.push(match applied {
-        Ok(applied) => ("family".into(), format!("{}, {}", applied.family.id(), applied.family.title())),
+        Ok(applied) => (
+            "family".into(),
+            format!("{}, {}", applied.family.id(), applied.family.title()),
+        ),
         Err(_) => ("family".into(), "none; see below".into()),
     });
-    rows.extend(summary(checkpoint.config()).into_iter().map(|(key, value)| (key.to_owned(), shown(&value))));
-    let tokenizer = if checkpoint.tokenizer_path().is_some() { "tokenizer.json" } else { "none" };
+    rows.extend(
+        summary(checkpoint.config())
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), shown(&value))),
+    );
+    let tokenizer = if checkpoint.tokenizer_path().is_some() {
+        "tokenizer.json"
+    } else {
+        "none"
+    };
     rows.push(("tokenizer".into(), tokenizer.into()));
-    let parameters: u64 = checkpoint.tensors().iter().map(|tensor| tensor.shape.iter().product::<u64>()).sum();
+    let parameters: u64 = checkpoint
+        .tensors()
+        .iter()
+        .map(|tensor| tensor.shape.iter().product::<u64>())
+        .sum();
     rows.push(("parameters".into(), count(parameters)));
     let files = many(checkpoint.files().len() as u64, "file");
-    rows.push(("weights".into(), format!("{} in {files}", bytes(checkpoint.total_bytes()))));
+    rows.push((
+        "weights".into(),
+        format!("{} in {files}", bytes(checkpoint.total_bytes())),
+    ));
     let mut text = fields(&rows);
 
     let mut types = table(&["DTYPE", "TENSORS", "ELEMENTS", "BYTES"], &[1, 2, 3]);
     for row in dtypes(checkpoint) {
         types.add_row([row.dtype, count(row.tensors), count(row.elements), bytes(row.bytes)]);
     }
-    let _ = write!(text, "\n{}", table_text(&types));
+    let _ = write!(text, "\n{}", indented(&table_text(&types)));
     if let Ok(applied) = applied {
         if let Some(binding) = &applied.binding {
             let mut parts = table(&["PART", "LAYERS", "TENSORS", "BYTES EACH"], &[1, 2, 3]);
             let layers = layers(&applied.plan, binding, checkpoint);
-            for group in group(layers.into_iter().map(|layer| (layer.name, (layer.class, layer.tensors, layer.bytes)))) {
+            for group in group(
+                layers
+                    .into_iter()
+                    .map(|layer| (layer.name, (layer.class, layer.tensors, layer.bytes))),
+            ) {
                 let (_, tensors, each) = group.key;
                 parts.add_row([group.name(), count(group.count), count(tensors), bytes(each)]);
             }
-            let _ = write!(text, "\n{}", table_text(&parts));
+            let _ = write!(text, "\n{}", indented(&table_text(&parts)));
         }
-        let _ = write!(text, "\n{}", applied.report);
+        let _ = write!(text, "\n{}", indented(&applied.report.to_string()));
     }
     if args.tensors {
         let mut all = table(&["TENSOR", "DTYPE", "SHAPE", "BYTES"], &[3]);
         for tensor in checkpoint.tensors() {
-            all.add_row([tensor.name.clone(), tensor.dtype.to_string(), format!("{:?}", tensor.shape), bytes(tensor.len)]);
+            all.add_row([
+                tensor.name.clone(),
+                tensor.dtype.to_string(),
+                format!("{:?}", tensor.shape),
+                bytes(tensor.len),
+            ]);
         }
-        let _ = write!(text, "\n{}", table_text(&all));
+        let _ = write!(text, "\n{}", indented(&table_text(&all)));
     }
     text
 }
@@ -135,7 +182,10 @@ fn to_json(
 ) -> Value {
     let applied = applied.as_ref().ok();
     let binding = applied.and_then(|applied| Some((applied, applied.binding.as_ref()?)));
-    let files = checkpoint.files().iter().map(|file| json!({ "path": file.path, "bytes": file.len }));
+    let files = checkpoint
+        .files()
+        .iter()
+        .map(|file| json!({ "path": file.path, "bytes": file.len }));
     let tensors = checkpoint.tensors().iter().map(|tensor| {
         let file = &checkpoint.file(tensor.file).path;
         json!({ "name": tensor.name, "dtype": tensor.dtype.name(), "shape": tensor.shape, "bytes": tensor.len, "file": file })

@@ -9,7 +9,7 @@ use crate::args::PipelineArgs;
 use crate::failure::Outcome;
 use crate::format::{bytes, count, many, seconds};
 use crate::group::group;
-use crate::output::{fields, print, print_json, show, table, table_text};
+use crate::output::{fields, indented, print, print_json, show, table, table_text};
 use crate::prepare::{Prepared, prepare};
 use crate::progress::Progress;
 
@@ -29,9 +29,20 @@ pub(crate) fn plan(args: &PipelineArgs, logs: bool) -> Outcome {
         );
     }
     let mut rows = what(plan, &name);
-    rows.push(("writes", format!("{} of tensors, and tables, to `{}`", bytes(plan.write_bytes), dir.display())));
+    rows.push((
+        "writes",
+        format!(
+            "{} of tensors, and tables, to `{}`",
+            bytes(plan.write_bytes),
+            dir.display()
+        ),
+    ));
     let time = match estimate {
-        Some(estimate) => format!("about {}, judging by the last run in `{}`", seconds(estimate), dir.display()),
+        Some(estimate) => format!(
+            "about {}, judging by the last run in `{}`",
+            seconds(estimate),
+            dir.display()
+        ),
         None => "unknown: no run of this model has been measured in this output folder".to_owned(),
     };
     rows.push(("time", time));
@@ -42,15 +53,36 @@ fn what(plan: &Plan, name: &str) -> Vec<(&'static str, String)> {
     let sweeps = if plan.sweeps == 1 {
         format!("1 sweep of {}", many(plan.sweep_tokens, "token"))
     } else {
-        format!("{} of at most {}", many(plan.sweeps, "sweep"), many(plan.sweep_tokens, "token"))
+        format!(
+            "{} of at most {}",
+            many(plan.sweeps, "sweep"),
+            many(plan.sweep_tokens, "token")
+        )
     };
-    let batches = many(plan.micro_batches, "batch").replace("batchs", "batches");
+    let batches = many(plan.micro_batches, "batch");
     vec![
         ("pipeline", name.to_owned()),
         ("family", format!("{}, computed in {}", plan.family, plan.compute)),
-        ("data", format!("{}, {}, the longest has {}", many(plan.documents, "document"), many(plan.tokens, "token"), count(plan.longest))),
-        ("sweeps", format!("{sweeps}, in {batches} of at most {}", many(plan.micro_batch_tokens, "token"))),
-        ("reads", format!("{} a sweep, {} in all", bytes(plan.sweep_bytes), bytes(plan.read_bytes))),
+        (
+            "data",
+            format!(
+                "{}, {}, the longest has {}",
+                many(plan.documents, "document"),
+                many(plan.tokens, "token"),
+                count(plan.longest)
+            ),
+        ),
+        (
+            "sweeps",
+            format!(
+                "{sweeps}, in {batches} of at most {}",
+                many(plan.micro_batch_tokens, "token")
+            ),
+        ),
+        (
+            "reads",
+            format!("{} a sweep, {} in all", bytes(plan.sweep_bytes), bytes(plan.read_bytes)),
+        ),
     ]
 }
 
@@ -61,7 +93,14 @@ fn memory(plan: &Plan) -> String {
     for (name, part) in [
         ("program, libraries, token ids", memory.process),
         ("slack for the allocator", memory.slack),
-        (if plan.arenas == 1 { "weights, one unit" } else { "weights, two units" }, memory.arenas),
+        (
+            if plan.arenas == 1 {
+                "weights, one unit"
+            } else {
+                "weights, two units"
+            },
+            memory.arenas,
+        ),
         ("weights that stay", memory.resident),
         ("hidden state of a sweep", memory.state),
         ("values while a unit is computed", memory.working),
@@ -73,20 +112,27 @@ fn memory(plan: &Plan) -> String {
         }
     }
     let promise = bytes(memory.budget + memory.overhead);
-    let (budget, overhead, least) = (bytes(memory.budget), bytes(memory.overhead), bytes(memory.smallest_budget));
-    format!(
-        "{}  promised: at most {promise} ({budget} budget + {overhead}); the smallest budget that works is {least}\n",
-        table_text(&parts)
-    )
+    let (budget, overhead, least) = (
+        bytes(memory.budget),
+        bytes(memory.overhead),
+        bytes(memory.smallest_budget),
+    );
+    let promised =
+        format!("at most {promise} ({budget} budget + {overhead}); the smallest budget that works is {least}");
+    format!("{}  promised: {promised}\n", indented(&table_text(&parts)))
 }
 
 fn units(plan: &Plan) -> String {
     let mut parts = table(&["UNIT", "UNITS", "TENSORS", "BYTES EACH"], &[1, 2, 3]);
-    for group in group(plan.units.iter().map(|unit| (unit.name.clone(), (unit.tensors, unit.bytes)))) {
+    for group in group(
+        plan.units
+            .iter()
+            .map(|unit| (unit.name.clone(), (unit.tensors, unit.bytes))),
+    ) {
         let (tensors, each) = group.key;
         parts.add_row([group.name(), count(group.count), count(tensors), bytes(each)]);
     }
-    table_text(&parts)
+    indented(&table_text(&parts))
 }
 
 #[cfg(test)]
@@ -99,7 +145,10 @@ mod tests {
         let plan = testing::plan();
         let rows = what(&plan, "p");
         let row = |name: &str| rows.iter().find(|row| row.0 == name).map(|row| row.1.as_str());
-        assert_eq!(row("sweeps"), Some("2 sweeps of at most 60 tokens, in 4 batches of at most 30 tokens"));
+        assert_eq!(
+            row("sweeps"),
+            Some("2 sweeps of at most 60 tokens, in 4 batches of at most 30 tokens")
+        );
         assert_eq!(row("data"), Some("4 documents, 100 tokens, the longest has 50"));
         assert_eq!(row("reads"), Some("40 B a sweep, 80 B in all"));
         assert!(units(&plan).contains("decoder.0"), "{}", units(&plan));

@@ -39,17 +39,26 @@ fn read<T: DeserializeOwned>(dir: &Path, name: &str) -> Outcome<T> {
     let wrong = |message: String, help: &str| Failure::input(Diagnostic::error(message).help(help));
     let too_long = std::fs::metadata(&path).is_ok_and(|metadata| metadata.len() > LIMIT);
     if too_long {
-        return Err(wrong(format!("`{shown}` is too large to be the {name} of a run"), "name a run directory of sli-pipe"));
+        return Err(wrong(
+            format!("`{shown}` is too large to be the {name} of a run"),
+            "name a run directory of sli-pipe",
+        ));
     }
     let bytes = std::fs::read(&path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => {
             let message = format!("`{}` holds no `{name}`: no run finished there", dir.display());
-            wrong(message, "the report is written last; run the pipeline again if it was interrupted")
+            wrong(
+                message,
+                "the report is written last; run the pipeline again if it was interrupted",
+            )
         }
         _ => wrong(format!("`{shown}` cannot be read: {error}"), "check its permissions"),
     })?;
     serde_json::from_slice(&bytes).map_err(|error| {
-        wrong(format!("`{shown}` is not what this version of sli-pipe writes: {error}"), "run the pipeline again")
+        wrong(
+            format!("`{shown}` is not what this version of sli-pipe writes: {error}"),
+            "run the pipeline again",
+        )
     })
 }
 
@@ -65,9 +74,15 @@ mod tests {
         let failure = of(folder.path().to_owned());
         assert_eq!(failure.code(), 2);
         let message = failure.into_diagnostics().remove(0).message;
-        assert!(message.ends_with("holds no `report.json`: no run finished there"), "{message}");
+        assert!(
+            message.ends_with("holds no `report.json`: no run finished there"),
+            "{message}"
+        );
         std::fs::write(folder.path().join(REPORT), "{}").unwrap();
         let message = of(folder.path().to_owned()).into_diagnostics().remove(0).message;
-        assert!(message.contains("is not what this version of sli-pipe writes"), "{message}");
+        assert!(
+            message.contains("is not what this version of sli-pipe writes"),
+            "{message}"
+        );
     }
 }

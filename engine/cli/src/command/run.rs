@@ -1,5 +1,7 @@
 //! `sli-pipe run PIPELINE`.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use crate::args::PipelineArgs;
@@ -11,11 +13,12 @@ use crate::summary::summary;
 
 /// Runs the pipeline and says what came out.
 pub(crate) fn run(args: &PipelineArgs, logs: bool) -> Outcome {
-    let progress = Progress::new(logs);
-    let prepared = prepare(args, &progress).inspect_err(|_| progress.end())?;
+    let progress = Arc::new(Progress::new(logs));
+    let prepared = prepare(args, &*progress).inspect_err(|_| progress.end())?;
     // Up to here nothing has been written, and Ctrl-C may end the process as ever.
-    let cancel = crate::interrupt::flag();
-    let finished = prepared.run.execute(&progress, &cancel);
+    let shown = Arc::clone(&progress);
+    let cancel = crate::interrupt::flag(move |text| shown.say(text));
+    let finished = prepared.run.execute(&*progress, &cancel);
     progress.end();
     let finished = finished?;
     if args.json {

@@ -30,7 +30,9 @@ impl Bars {
             Event::Reading { .. } => self.bar.set_message(state.reading()),
             Event::Started(_) => {
                 let coloured = if colour() { ".cyan/dim" } else { "" };
-                self.bar.set_style(style(&format!("{{bar:40{coloured}}} {{percent:>3}}%  {{elapsed}}, {{eta}} left\n{{wide_msg}}")));
+                self.bar.set_style(style(&format!(
+                    "{{bar:40{coloured}}} {{percent:>3}}%  {{elapsed}}, {{eta}} left\n{{wide_msg}}"
+                )));
                 // Reading is not part of the estimate.
                 self.bar.reset();
             }

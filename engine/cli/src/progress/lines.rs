@@ -28,7 +28,10 @@ impl Lines {
                 let (documents, tokens) = (many(plan.documents, "document"), many(plan.tokens, "token"));
                 let (sweeps, layers) = (many(plan.sweeps, "sweep"), many(plan.units.len() as u64, "layer"));
                 let read = bytes(plan.read_bytes);
-                Some(format!("{}: {documents}, {tokens}, {sweeps} over {layers}, {read} to read", plan.family))
+                Some(format!(
+                    "{}: {documents}, {tokens}, {sweeps} over {layers}, {read} to read",
+                    plan.family
+                ))
             }
             Event::Computed { .. } | Event::UnitDone { .. } if self.due() => Some(place(state)),
             Event::Finished => Some(format!("done in {}", seconds(state.seconds()))),
@@ -48,7 +51,9 @@ impl Lines {
 fn place(state: &State) -> String {
     let (fraction, elapsed) = (state.fraction(), state.seconds());
     // The first moments say too little about the rest.
-    let left = if fraction < 0.02 { String::new() } else {
+    let left = if fraction < 0.02 {
+        String::new()
+    } else {
         format!(", about {} left", seconds(elapsed * (1.0 - fraction) / fraction))
     };
     format!("{}, {:.0}% done{left}", state.place(), 100.0 * fraction)
@@ -61,11 +66,21 @@ mod tests {
     #[test]
     fn lines_are_rare() {
         let (mut lines, state) = (Lines::new(), State::new());
-        let event = Event::Reading { documents: 1, tokens: 2 };
+        let event = Event::Reading {
+            documents: 1,
+            tokens: 2,
+        };
         assert_eq!(lines.update(&state, &event), None);
         lines.last = Instant::now() - PAUSE;
-        assert_eq!(lines.update(&state, &event).as_deref(), Some("reading: 0 documents, 0 tokens"));
+        assert_eq!(
+            lines.update(&state, &event).as_deref(),
+            Some("reading: 0 documents, 0 tokens")
+        );
         assert_eq!(lines.update(&state, &event), None);
-        assert!(lines.update(&state, &Event::Finished).is_some_and(|line| line.starts_with("done in ")));
+        assert!(
+            lines
+                .update(&state, &Event::Finished)
+                .is_some_and(|line| line.starts_with("done in "))
+        );
     }
 }

@@ -35,7 +35,17 @@ impl Progress {
         } else {
             View::Lines(Lines::new())
         };
-        Progress { inner: Mutex::new((State::new(), view)) }
+        Progress {
+            inner: Mutex::new((State::new(), view)),
+        }
+    }
+
+    /// Says something while the run goes on.
+    pub(crate) fn say(&self, text: &str) {
+        match self.inner.lock().as_deref_mut() {
+            Ok((_, View::Bars(bars))) => bars.beside(|| crate::output::say(text)),
+            _ => crate::output::say(text),
+        }
     }
 
     /// Takes bars off the screen, so that what is said next stands below nothing.
@@ -64,7 +74,10 @@ impl Observer for Progress {
         state.update(event);
         match view {
             View::Bars(bars) => bars.update(state, event),
-            View::Lines(lines) => lines.update(state, event).into_iter().for_each(|line| crate::output::say(&(line + "\n"))),
+            View::Lines(lines) => lines
+                .update(state, event)
+                .into_iter()
+                .for_each(|line| crate::output::say(&(line + "\n"))),
         }
     }
 }

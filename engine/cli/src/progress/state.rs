@@ -22,6 +22,8 @@ pub(super) struct State {
     unit: String,
     /// Units of this sweep that are done.
     units_done: usize,
+    /// The number of `unit` in its sweep, from 1.
+    number: usize,
     /// Micro-batches of the unit: done, and all of them.
     batches: (usize, usize),
     /// Bytes of weights read.
@@ -40,6 +42,7 @@ impl State {
             sweep: (0, 0),
             unit: String::new(),
             units_done: 0,
+            number: 1,
             batches: (0, 0),
             bytes: 0,
             documents: (0, 0),
@@ -65,6 +68,7 @@ impl State {
             }
             Event::UnitLoaded { unit, bytes } => {
                 self.unit = (*unit).to_owned();
+                self.number = self.units_done + 1;
                 self.bytes += bytes;
                 self.batches = (0, 0);
             }
@@ -99,21 +103,30 @@ impl State {
 
     /// `reading: 1,024 documents, 350,123 tokens`.
     pub(super) fn reading(&self) -> String {
-        format!("reading: {}, {}", many(self.read.0, "document"), many(self.read.1, "token"))
+        format!(
+            "reading: {}, {}",
+            many(self.read.0, "document"),
+            many(self.read.1, "token")
+        )
     }
 
-    /// `sweep 1/3, layer 5/24 (decoder.3), 120/400 documents, 1.23 GB/s`.
+    /// `sweep 1/3, layer 5/24 (decoder.3), batch 7/56, 120/400 documents, 1.23 GB/s`.
     pub(super) fn place(&self) -> String {
         let sweep = match self.sweep.1 {
             0 | 1 => String::new(),
             of => format!("sweep {}/{of}, ", self.sweep.0 + 1),
         };
-        // After a unit's end its name stays until the next one is loaded.
-        let number = if self.batches.1 == 0 { self.units_done.max(1) } else { self.units_done + 1 };
+        let batch = match self.batches {
+            (0, _) | (_, 1) => String::new(),
+            (done, of) => format!(", batch {done}/{of}"),
+        };
         let (done, of) = (count(self.documents.0), count(self.documents.1));
-        let unit = &self.unit;
+        let (unit, number) = (&self.unit, self.number);
         let rate = rate(self.bytes, self.seconds());
-        format!("{sweep}layer {number}/{} ({unit}), {done}/{of} documents, {rate}", self.weights.len())
+        format!(
+            "{sweep}layer {number}/{} ({unit}){batch}, {done}/{of} documents, {rate}",
+            self.weights.len()
+        )
     }
 }
 
@@ -128,18 +141,64 @@ mod tests {
         assert_eq!(state.fraction(), 0.0);
         let plan = plan();
         state.update(&Event::Started(&plan));
-        state.update(&Event::SweepStarted { sweep: 0, of: 2, documents: 3, tokens: 60 });
-        state.update(&Event::UnitLoaded { unit: "embed", bytes: 10 });
-        state.update(&Event::UnitDone { unit: "embed", index: 0, of: 3, seconds: 0.1 });
-        state.update(&Event::UnitLoaded { unit: "decoder.0", bytes: 20 });
-        state.update(&Event::Computed { unit: "decoder.0", done: 1, of: 2 });
+        state.update(&Event::SweepStarted {
+            sweep: 0,
+            of: 2,
+            documents: 3,
+            tokens: 60,
+        });
+        state.update(&Event::UnitLoaded {
+            unit: "embed",
+            bytes: 10,
+        });
+        state.update(&Event::UnitDone {
+            unit: "embed",
+            index: 0,
+            of: 3,
+            seconds: 0.1,
+        });
+        state.update(&Event::UnitLoaded {
+            unit: "decoder.0",
+            bytes: 20,
+        });
+        state.update(&Event::Computed {
+            unit: "decoder.0",
+            done: 1,
+            of: 2,
+        });
         assert!((state.fraction() - 0.6 * 0.5).abs() < 1e-12, "{}", state.fraction());
-        assert!(state.place().starts_with("sweep 1/2, layer 2/3 (decoder.0), 0/4 documents, "), "{}", state.place());
-        state.update(&Event::UnitDone { unit: "decoder.0", index: 1, of: 3, seconds: 0.1 });
-        state.update(&Event::UnitDone { unit: "head", index: 2, of: 3, seconds: 0.1 });
+        assert!(
+            state
+                .place()
+                .starts_with("sweep 1/2, layer 2/3 (decoder.0), batch 1/2, 0/4 documents, "),
+            "{}",
+            state.place()
+        );
+        state.update(&Event::UnitDone {
+            unit: "decoder.0",
+            index: 1,
+            of: 3,
+            seconds: 0.1,
+        });
+        assert!(
+            state.place().contains("layer 2/3 (decoder.0), 0/4"),
+            "until the next one is loaded: {}",
+            state.place()
+        );
+        state.update(&Event::UnitDone {
+            unit: "head",
+            index: 2,
+            of: 3,
+            seconds: 0.1,
+        });
         state.update(&Event::DocumentsDone { done: 3, of: 4 });
         assert!((state.fraction() - 0.6).abs() < 1e-12);
-        state.update(&Event::SweepStarted { sweep: 1, of: 2, documents: 1, tokens: 40 });
+        state.update(&Event::SweepStarted {
+            sweep: 1,
+            of: 2,
+            documents: 1,
+            tokens: 40,
+        });
         assert!((state.fraction() - 0.6).abs() < 1e-12);
     }
 }

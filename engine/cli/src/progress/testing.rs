@@ -5,7 +5,11 @@ use sli_runtime::plan::{MemoryPlan, UnitPlan};
 
 /// Two sweeps of three units.
 pub(crate) fn plan() -> Plan {
-    let unit = |name: &str, bytes: u64| UnitPlan { name: name.into(), bytes, ..UnitPlan::default() };
+    let unit = |name: &str, bytes: u64| UnitPlan {
+        name: name.into(),
+        bytes,
+        ..UnitPlan::default()
+    };
     Plan {
         family: "llama".into(),
         compute: "f32".into(),

@@ -1,7 +1,7 @@
 //! What each unit of a sweep costs, in bytes.
 
 use sli_checkpoint::{Checkpoint, DEFAULT_SLACK, LoadUnit, PlannedUnit, TensorId};
-use sli_model::cost::peak_row_bytes;
+use sli_model::cost::{flops_per_row, peak_row_bytes};
 use sli_model::infer::{Dim, Kind, ValueType};
 use sli_model::{DType, GraphInput, ModelPlan, Value};
 
@@ -148,6 +148,7 @@ fn unit_cost(work: &Work<'_>, index: usize, planned: &PlannedUnit) -> UnitCost {
         bytes: planned.plan.bytes(),
         converted,
         row_bytes: if whole.is_empty() { 0 } else { rows(&whole) },
+        flops_per_token: flops_per_row(unit.graph, unit.bound, &demand.all()),
     };
     let chunk = (!demand.chunked.is_empty()).then(|| {
         let values: Vec<Value> = demand.chunked.iter().map(|id| work.points.get(*id).value).collect();

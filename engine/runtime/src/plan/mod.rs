@@ -91,4 +91,6 @@ pub struct UnitPlan {
     pub converted: u64,
     /// Bytes per token of its intermediate values at the worst moment.
     pub row_bytes: u64,
+    /// Floating point operations per token, without what attention does per pair of tokens.
+    pub flops_per_token: u64,
 }

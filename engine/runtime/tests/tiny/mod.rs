@@ -26,11 +26,15 @@ struct Build {
 
 impl Build {
     fn op(&mut self, op: Op, inputs: &[Value]) -> Value {
-        self.graph.push(op, inputs.iter().copied().map(Some).collect(), Origin::default())
+        self.graph
+            .push(op, inputs.iter().copied().map(Some).collect(), Origin::default())
     }
 
     fn param(&mut self, path: &str) -> Value {
-        let name = ParamName { base: Base::Root, path: path.into() };
+        let name = ParamName {
+            base: Base::Root,
+            path: path.into(),
+        };
         self.graph.params.push(Param {
             name,
             shape: None,
@@ -48,7 +52,11 @@ impl Build {
 }
 
 fn rms_norm() -> Op {
-    Op::RmsNorm { eps: Num(EPS), offset: Num(0.0), groups: 1 }
+    Op::RmsNorm {
+        eps: Num(EPS),
+        offset: Num(0.0),
+        groups: 1,
+    }
 }
 
 fn enter() -> Graph {
@@ -63,15 +71,31 @@ fn enter() -> Graph {
 fn layer(index: usize) -> Graph {
     let mut build = Build::default();
     let x = build.op(Op::Input(GraphInput::X), &[]);
-    let heads = build.op(Op::SplitHeads { heads: Some(1), dim: Some(WIDTH as u64) }, &[x]);
-    let causal = Attend { causal: true, window: None, chunk: None, scale: None, softcap: None, lse: false };
+    let heads = build.op(
+        Op::SplitHeads {
+            heads: Some(1),
+            dim: Some(WIDTH as u64),
+        },
+        &[x],
+    );
+    let causal = Attend {
+        causal: true,
+        window: None,
+        chunk: None,
+        scale: None,
+        softcap: None,
+        lse: false,
+    };
     let seen = build.op(Op::Attend(causal), &[heads, heads, heads]);
     let merged = build.op(Op::MergeHeads, &[seen]);
     let weight = build.param(&format!("layers.{index}.weight"));
     let mixed = build.op(Op::Linear { transposed: false }, &[merged, weight]);
     let out = build.op(Op::Binary(BinaryOp::Add), &[x, mixed]);
     build.output("out", out);
-    build.graph.points.push(Point { name: "mixed".into(), value: mixed });
+    build.graph.points.push(Point {
+        name: "mixed".into(),
+        value: mixed,
+    });
     build.graph
 }
 
@@ -89,11 +113,31 @@ fn head() -> Graph {
 
 /// The plan.
 pub fn plan() -> ModelPlan {
-    let layers = (0..LAYERS).map(|index| LayerPlan { class: "decoder".into(), graph: layer(index) }).collect();
-    let stack =
-        StackPlan { name: "decoder".into(), tokens: "input_ids".into(), enter: enter(), layers, last: None };
-    let names = NameRules { root: vec![String::new()], ..NameRules::default() };
-    ModelPlan { family: "tiny".into(), names, stacks: vec![stack], head: head(), inputs: Vec::new() }
+    let layers = (0..LAYERS)
+        .map(|index| LayerPlan {
+            class: "decoder".into(),
+            graph: layer(index),
+        })
+        .collect();
+    let stack = StackPlan {
+        name: "decoder".into(),
+        tokens: "input_ids".into(),
+        enter: enter(),
+        layers,
+        last: None,
+    };
+    let names = NameRules {
+        root: vec![String::new()],
+        ..NameRules::default()
+    };
+    ModelPlan {
+        family: "tiny".into(),
+        names,
+        stacks: vec![stack],
+        head: head(),
+        inputs: Vec::new(),
+        unavailable: Vec::new(),
+    }
 }
 
 /// The weights, row-major.
@@ -146,14 +190,23 @@ impl Tiny {
         let views = tensors
             .iter()
             .map(|(name, shape, data)| (name.clone(), TensorView::new(Dtype::F32, shape.clone(), data).unwrap()));
-        std::fs::write(dir.join("model.safetensors"), safetensors::serialize(views, None).unwrap()).unwrap();
+        std::fs::write(
+            dir.join("model.safetensors"),
+            safetensors::serialize(views, None).unwrap(),
+        )
+        .unwrap();
         std::fs::write(dir.join("config.json"), "{\"model_type\": \"tiny\"}").unwrap();
         Arc::new(Checkpoint::open(dir).unwrap())
     }
 
     /// All values of a document, in f64.
     pub fn values(&self, ids: &[u32]) -> Values {
-        let row = |id: &u32| self.embed[*id as usize * WIDTH..][..WIDTH].iter().map(|x| f64::from(*x)).collect();
+        let row = |id: &u32| {
+            self.embed[*id as usize * WIDTH..][..WIDTH]
+                .iter()
+                .map(|x| f64::from(*x))
+                .collect()
+        };
         let mut hidden: Vec<Vec<Vec<f64>>> = vec![ids.iter().map(row).collect()];
         for weight in &self.layers {
             let x = hidden.last().unwrap();
@@ -166,7 +219,10 @@ impl Tiny {
         }
         let norm = |x: &Vec<f64>| -> Vec<f64> {
             let square = x.iter().map(|x| x * x).sum::<f64>() / WIDTH as f64;
-            x.iter().zip(&self.norm).map(|(x, w)| x / (square + EPS).sqrt() * f64::from(*w)).collect()
+            x.iter()
+                .zip(&self.norm)
+                .map(|(x, w)| x / (square + EPS).sqrt() * f64::from(*w))
+                .collect()
         };
         let last: Vec<Vec<f64>> = hidden.last().unwrap().iter().map(norm).collect();
         let logits = last.iter().map(|x| times(x, &self.embed, VOCABULARY)).collect();
@@ -176,7 +232,14 @@ impl Tiny {
 
 /// W x, W `[rows, WIDTH]`.
 fn times(x: &[f64], weight: &[f32], rows: usize) -> Vec<f64> {
-    (0..rows).map(|row| x.iter().zip(&weight[row * WIDTH..]).map(|(x, w)| x * f64::from(*w)).sum()).collect()
+    (0..rows)
+        .map(|row| {
+            x.iter()
+                .zip(&weight[row * WIDTH..])
+                .map(|(x, w)| x * f64::from(*w))
+                .sum()
+        })
+        .collect()
 }
 
 /// What the token `t` sees: the softmax-weighted mean of the rows up to itself.
@@ -186,7 +249,9 @@ fn attend(x: &[Vec<f64>], t: usize) -> Vec<f64> {
     let most = scores.iter().copied().fold(f64::MIN, f64::max);
     let weights: Vec<f64> = scores.iter().map(|score| (score - most).exp()).collect();
     let sum: f64 = weights.iter().sum();
-    (0..WIDTH).map(|c| weights.iter().zip(x).map(|(w, v)| w / sum * v[c]).sum()).collect()
+    (0..WIDTH)
+        .map(|c| weights.iter().zip(x).map(|(w, v)| w / sum * v[c]).sum())
+        .collect()
 }
 
 impl Values {

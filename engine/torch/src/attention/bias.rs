@@ -20,15 +20,39 @@ pub(crate) enum Form {
     /// -slope (q - k) scale, or with abs.
     Alibi { slopes: Shared, symmetric: bool },
     /// table[bucket of k - (q + ahead)]; `[B, H]`, or `[N, B, H]` with the set of its rows.
-    Relative { table: Shared, rows: Option<Arc<RowSet>>, buckets: i64, max_distance: i64, bidirectional: bool, ahead: i64 },
+    Relative {
+        table: Shared,
+        rows: Option<Arc<RowSet>>,
+        buckets: i64,
+        max_distance: i64,
+        bidirectional: bool,
+        ahead: i64,
+    },
     /// x · table[r(q - k)].
-    Scores { x: Shared, rows: Arc<RowSet>, table: Shared, of_key: bool, buckets: Option<(i64, i64)> },
+    Scores {
+        x: Shared,
+        rows: Arc<RowSet>,
+        table: Shared,
+        of_key: bool,
+        buckets: Option<(i64, i64)>,
+    },
     /// scores `[N, H, 2]`: the first if the types are equal.
-    Segments { scores: Shared, types: Shared, rows: Arc<RowSet> },
+    Segments {
+        scores: Shared,
+        types: Shared,
+        rows: Arc<RowSet>,
+    },
     /// t `[M, H]` of the key.
     Keys { t: Shared, rows: Arc<RowSet> },
     /// 0 for the n best keys.
-    TopKeys { q: Shared, k: Shared, weight: Shared, n: i64, q_rows: Arc<RowSet>, k_rows: Arc<RowSet> },
+    TopKeys {
+        q: Shared,
+        k: Shared,
+        weight: Shared,
+        n: i64,
+        q_rows: Arc<RowSet>,
+        k_rows: Arc<RowSet>,
+    },
     /// Both.
     Sum(Arc<Bias>, Arc<Bias>),
     /// The query index is min(floor(q / n), keys - 1).
@@ -38,8 +62,14 @@ pub(crate) enum Form {
 impl Form {
     /// `Op::Alibi`.
     pub(crate) fn alibi(heads: u64, scale: Num, max: Num, symmetric: bool) -> Result<Form> {
-        let slopes: Vec<f32> = distance::alibi_slopes(heads, max.0).iter().map(|s| s * scale.0 as f32).collect();
-        Ok(Form::Alibi { slopes: Shared::from_f32(&slopes, &[slopes.len() as i64])?, symmetric })
+        let slopes: Vec<f32> = distance::alibi_slopes(heads, max.0)
+            .iter()
+            .map(|s| s * scale.0 as f32)
+            .collect();
+        Ok(Form::Alibi {
+            slopes: Shared::from_f32(&slopes, &[slopes.len() as i64])?,
+            symmetric,
+        })
     }
 }
 
@@ -79,7 +109,11 @@ impl Bias {
             fail!("types of shape {:?} for {} rows", types.shape(), rows.len());
         }
         let scores = linear(x, &table.f_transpose(0, 1)?, None, false, Kind::Float)?;
-        Ok(Bias(Form::Segments { scores: Shared::own(scores), types, rows }))
+        Ok(Bias(Form::Segments {
+            scores: Shared::own(scores),
+            types,
+            rows,
+        }))
     }
 
     /// True if sequences of the same length have the same bias.
@@ -93,7 +127,7 @@ impl Bias {
         }
     }
 
-    /// The tile, f32 `[1 or H, 1 or rows, 1 or keys]`.
+    /// The tile, f32 `[1 or H, 1 or rows, 1 or keys]`, in memory of its own.
     pub(crate) fn tile(&self, at: &At) -> Result<Tensor> {
         match &self.0 {
             Form::Alibi { slopes, symmetric } => {
@@ -109,17 +143,34 @@ impl Bias {
                 let types_k = types.rows(within(rows, at.sequence, &at.k)?.start, at.columns())?;
                 let types_q = types.rows(range.start, at.rows())?;
                 let same = types_q.raw().f_unsqueeze(1)?.f_eq_tensor(types_k.raw())?;
-                let side = |i| -> Result<Tensor> { Ok(scores.raw().f_select(-1, i)?.f_transpose(0, 1)?.f_unsqueeze(-1)?) };
+                let side =
+                    |i| -> Result<Tensor> { Ok(scores.raw().f_select(-1, i)?.f_transpose(0, 1)?.f_unsqueeze(-1)?) };
                 Ok(side(0)?.f_where_self(&same, &side(1)?)?)
             }
             Form::Keys { t, rows } => {
                 let range = within(rows, at.sequence, &at.k)?;
-                Ok(cast(t.rows(range.start, at.columns())?.raw(), Kind::Float)?.f_transpose(0, 1)?.f_unsqueeze(1)?)
+                let t = t.rows(range.start, at.columns())?;
+                Ok(t.raw()
+                    .f_transpose(0, 1)?
+                    .f_to_dtype(Kind::Float, false, true)?
+                    .f_unsqueeze(1)?)
             }
-            Form::TopKeys { q, k, weight, n, q_rows, k_rows } => {
+            Form::TopKeys {
+                q,
+                k,
+                weight,
+                n,
+                q_rows,
+                k_rows,
+            } => {
                 let queries = within(q_rows, at.sequence, &at.q)?;
                 let keys = k_rows.range(at.sequence);
-                let index = top_keys::Index { q: q.raw(), k: k.raw(), weight: weight.raw(), n: *n };
+                let index = top_keys::Index {
+                    q: q.raw(),
+                    k: k.raw(),
+                    weight: weight.raw(),
+                    n: *n,
+                };
                 index.tile(queries, keys, at)
             }
             Form::Sum(a, b) => Ok(a.tile(at)?.f_add(&b.tile(at)?)?),
@@ -128,14 +179,25 @@ impl Bias {
     }
 
     fn relative(&self, at: &At) -> Result<Tensor> {
-        let Form::Relative { table, rows, buckets, max_distance, bidirectional, ahead } = &self.0 else {
+        let Form::Relative {
+            table,
+            rows,
+            buckets,
+            max_distance,
+            bidirectional,
+            ahead,
+        } = &self.0
+        else {
             fail!("not a relative bias");
         };
         let d = distance::ahead(&at.q, &at.k)?.f_sub_scalar(*ahead)?;
-        let bucket = distance::t5_buckets(&d, *buckets, *max_distance, *bidirectional)?.f_to_device(table.raw().device())?;
+        let bucket =
+            distance::t5_buckets(&d, *buckets, *max_distance, *bidirectional)?.f_to_device(table.raw().device())?;
         let Some(rows) = rows else {
             // [B, H] -> [H, distances]
-            let by_distance = cast(table.raw(), Kind::Float)?.f_index_select(0, &bucket)?.f_transpose(0, 1)?;
+            let by_distance = cast(table.raw(), Kind::Float)?
+                .f_index_select(0, &bucket)?
+                .f_transpose(0, 1)?;
             return distance::spread(&by_distance, at.rows(), at.columns());
         };
         let own = table.rows(within(rows, at.sequence, &at.q)?.start, at.rows())?;
@@ -144,8 +206,21 @@ impl Bias {
     }
 
     fn scores(&self, at: &At) -> Result<Tensor> {
-        let Form::Scores { x, rows, table, of_key, buckets } = &self.0 else { fail!("no relative scores") };
-        let (rows_of_x, size) = if *of_key { (&at.k, at.columns()) } else { (&at.q, at.rows()) };
+        let Form::Scores {
+            x,
+            rows,
+            table,
+            of_key,
+            buckets,
+        } = &self.0
+        else {
+            fail!("no relative scores")
+        };
+        let (rows_of_x, size) = if *of_key {
+            (&at.k, at.columns())
+        } else {
+            (&at.q, at.rows())
+        };
         let x = x.rows(within(rows, at.sequence, rows_of_x)?.start, size)?;
         // r for every distance query - key, ascending in key - query
         let d = distance::ahead(&at.q, &at.k)?.f_neg()?;
@@ -160,7 +235,11 @@ impl Bias {
         let table = cast(table.rows(low, high - low + 1)?.raw(), Kind::Float)?.f_permute([1, 2, 0])?;
         let product = cast(x.raw(), Kind::Float)?.f_transpose(0, 1)?.f_matmul(&table)?;
         let index = distance::spread(&r.f_sub_scalar(low)?, at.rows(), at.columns())?.f_to_device(product.device())?;
-        if *of_key { Ok(pick(&product, &index.f_transpose(0, 1)?)?.f_transpose(1, 2)?) } else { pick(&product, &index) }
+        if *of_key {
+            Ok(pick(&product, &index.f_transpose(0, 1)?)?.f_transpose(1, 2)?)
+        } else {
+            pick(&product, &index)
+        }
     }
 
     /// The bias with every tensor replaced.
@@ -170,7 +249,10 @@ impl Bias {
         let mut form = self.0.clone();
         match &mut form {
             Form::Alibi { slopes: t, .. } | Form::Relative { table: t, .. } | Form::Keys { t, .. } => *t = map(t),
-            Form::Scores { x: a, table: b, .. } | Form::Segments { scores: a, types: b, .. } => (*a, *b) = (map(a), map(b)),
+            Form::Scores { x: a, table: b, .. }
+            | Form::Segments {
+                scores: a, types: b, ..
+            } => (*a, *b) = (map(a), map(b)),
             Form::TopKeys { q, k, weight, .. } => (*q, *k, *weight) = (map(q), map(k), map(weight)),
             Form::Sum(a, b) => (*a, *b) = (inner(a), inner(b)),
             Form::ByBlock(b, _) => *b = inner(b),
@@ -197,7 +279,12 @@ fn within(rows: &RowSet, sequence: usize, indices: &Range<i64>) -> Result<Range<
 fn by_block(inner: &Bias, n: i64, at: &At) -> Result<Tensor> {
     let block = |q: i64| (q / n.max(1)).min(at.keys - 1).max(0);
     let (first, last) = (block(at.q.start), block(at.q.end - 1));
-    let part = At { sequence: at.sequence, q: first..last + 1, k: at.k.clone(), keys: at.keys };
+    let part = At {
+        sequence: at.sequence,
+        q: first..last + 1,
+        k: at.k.clone(),
+        keys: at.keys,
+    };
     let tile = inner.tile(&part)?;
     if tile.size()[1] == 1 && last > first {
         return Ok(tile); // the same for every query

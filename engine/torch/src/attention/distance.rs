@@ -8,7 +8,11 @@ use tch::{Device, Kind, Tensor};
 
 /// The distances key - query of a tile, ascending, `[rows + keys - 1]` i64.
 pub(super) fn ahead(q: &Range<i64>, k: &Range<i64>) -> Result<Tensor> {
-    Ok(Tensor::f_arange_start(k.start - (q.end - 1), k.end - q.start, (Kind::Int64, Device::Cpu))?)
+    Ok(Tensor::f_arange_start(
+        k.start - (q.end - 1),
+        k.end - q.start,
+        (Kind::Int64, Device::Cpu),
+    )?)
 }
 
 /// `[.., rows + keys - 1]` by ascending distance key - query -> `[.., rows, keys]`.
@@ -41,7 +45,11 @@ pub(super) fn alibi_slopes(heads: u64, max: f64) -> Vec<f32> {
 /// that distances at the edge of a bucket fall as they do in the reference.
 pub(super) fn t5_buckets(d: &Tensor, buckets: i64, max_distance: i64, bidirectional: bool) -> Result<Tensor> {
     let (n, first, d) = if bidirectional {
-        (buckets / 2, d.f_gt(0)?.f_to_kind(Kind::Int64)?.f_mul_scalar(buckets / 2)?, d.f_abs()?)
+        (
+            buckets / 2,
+            d.f_gt(0)?.f_to_kind(Kind::Int64)?.f_mul_scalar(buckets / 2)?,
+            d.f_abs()?,
+        )
     } else {
         (buckets, d.f_zeros_like()?, d.f_neg()?.f_clamp_min(0)?)
     };
@@ -50,7 +58,11 @@ pub(super) fn t5_buckets(d: &Tensor, buckets: i64, max_distance: i64, bidirectio
     let log = cast(&d, Kind::Float)?.f_div_scalar(m as f64)?.f_log()?;
     let steps = log.f_div_scalar(base)?.f_mul_scalar((n - m) as f64)?;
     // a distance of 0 gives -inf, which the small branch replaces
-    let far = steps.f_clamp_min(0.0)?.f_to_kind(Kind::Int64)?.f_add_scalar(m)?.f_clamp_max(n - 1)?;
+    let far = steps
+        .f_clamp_min(0.0)?
+        .f_to_kind(Kind::Int64)?
+        .f_add_scalar(m)?
+        .f_clamp_max(n - 1)?;
     Ok(d.f_where_self(&d.f_lt(m)?, &far)?.f_add(&first)?)
 }
 
@@ -60,7 +72,11 @@ pub(super) fn deberta_buckets(d: &Tensor, n: i64, max_distance: i64) -> Result<T
     let m = n / 2;
     let base = Tensor::f_from_slice(&[((max_distance - 1) as f64 / m as f64) as f32])?.f_log()?;
     let log = cast(&d.f_abs()?, Kind::Float)?.f_div_scalar(m as f64)?.f_log()?;
-    let steps = log.f_div(&base)?.f_mul_scalar((m - 1) as f64)?.f_ceil()?.f_clamp_min(0.0)?;
+    let steps = log
+        .f_div(&base)?
+        .f_mul_scalar((m - 1) as f64)?
+        .f_ceil()?
+        .f_clamp_min(0.0)?;
     let far = steps.f_to_kind(Kind::Int64)?.f_add_scalar(m)?.f_mul(&d.f_sign()?)?;
     Ok(d.f_where_self(&d.f_abs()?.f_le(m)?, &far)?)
 }
@@ -94,14 +110,23 @@ mod tests {
     fn t5_buckets_follow_the_definition() {
         let d = Tensor::from_slice(&[-200i64, -20, -16, -8, -7, 0, 1, 7, 8, 127, 128]);
         // n = 16, m = 8: 8 is the first of the log buckets, 16 = 8 * 128^(1/4)/..: 8 + floor(ln 2 / ln 16 * 8) = 10
-        assert_eq!(ints(t5_buckets(&d, 32, 128, true).unwrap()), [15, 10, 10, 8, 7, 0, 17, 23, 24, 31, 31]);
-        assert_eq!(ints(t5_buckets(&d, 16, 128, false).unwrap()), [15, 10, 10, 8, 7, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(
+            ints(t5_buckets(&d, 32, 128, true).unwrap()),
+            [15, 10, 10, 8, 7, 0, 17, 23, 24, 31, 31]
+        );
+        assert_eq!(
+            ints(t5_buckets(&d, 16, 128, false).unwrap()),
+            [15, 10, 10, 8, 7, 0, 0, 0, 0, 0, 0]
+        );
     }
 
     #[test]
     fn deberta_buckets_follow_the_definition() {
         // n = 8, m = 4, max_distance = 16: 4 + ceil(3 ln(d / 4) / ln(15 / 4))
         let d = Tensor::from_slice(&[-15i64, -6, -5, -4, -1, 0, 3, 4, 5, 9, 15]);
-        assert_eq!(ints(deberta_buckets(&d, 8, 16).unwrap()), [-7, -5, -5, -4, -1, 0, 3, 4, 5, 6, 7]);
+        assert_eq!(
+            ints(deberta_buckets(&d, 8, 16).unwrap()),
+            [-7, -5, -5, -4, -1, 0, 3, 4, 5, 6, 7]
+        );
     }
 }

@@ -47,7 +47,9 @@ pub(super) fn tile(
 
 /// Queries that see no key.
 fn nothing(q: &Tensor, out: i64) -> Result<Made> {
-    let [batch, rows, heads, _] = q.size()[..] else { crate::error::fail!("q of shape {:?}", q.size()) };
+    let [batch, rows, heads, _] = q.size()[..] else {
+        crate::error::fail!("q of shape {:?}", q.size())
+    };
     let y = Tensor::f_zeros([batch, rows, heads, out], (q.kind(), q.device()))?;
     let lse = Tensor::f_full([batch, rows, heads], f64::NEG_INFINITY, (Kind::Float, q.device()))?;
     Ok(Made { y, lse })
@@ -64,7 +66,10 @@ fn without_keys(sums: Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
 fn with_sinks(y: &Tensor, lse: &Tensor, sinks: &Tensor) -> Result<Made> {
     let joined = lse.f_logaddexp(sinks)?;
     let share = lse.f_sub(&joined)?.f_exp_()?;
-    Ok(Made { y: y.f_mul(&share.f_unsqueeze(-1)?)?.f_to_kind(y.kind())?, lse: joined })
+    Ok(Made {
+        y: y.f_mul(&share.f_unsqueeze(-1)?)?.f_to_kind(y.kind())?,
+        lse: joined,
+    })
 }
 
 /// The kernel wants heads of one width: zeros change neither scores nor values.
@@ -89,7 +94,11 @@ struct Grouping {
 impl Grouping {
     fn new(q: &Tensor, k: &Tensor) -> Grouping {
         let (q, k) = (q.size(), k.size());
-        Grouping { batch: q[0], key_heads: k[2], each: q[2] / k[2].max(1) }
+        Grouping {
+            batch: q[0],
+            key_heads: k[2],
+            each: q[2] / k[2].max(1),
+        }
     }
 
     /// One sequence: the queries of a key head become the batch, and the keys are repeated along it
@@ -111,12 +120,20 @@ impl Grouping {
         if self.along_batch() {
             return Ok(k.f_expand([self.each, -1, -1, -1], false)?);
         }
-        if self.each > 1 { Ok(k.f_repeat_interleave_self_int(self.each, 1, None)?) } else { Ok(k) }
+        if self.each > 1 {
+            Ok(k.f_repeat_interleave_self_int(self.each, 1, None)?)
+        } else {
+            Ok(k)
+        }
     }
 
     /// `[1 or B, 1 or H, rows, keys]` as the kernel's heads lie. It takes masks of f32 or of q's kind.
     fn mask(&self, mask: &Tensor, kind: Kind) -> Result<Tensor> {
-        let mask = if kind == Kind::Double { mask.f_to_kind(kind)? } else { mask.shallow_clone() };
+        let mask = if kind == Kind::Double {
+            mask.f_to_kind(kind)?
+        } else {
+            mask.shallow_clone()
+        };
         if self.along_batch() && mask.size()[1] > 1 {
             let parted = mask.f_squeeze_dim(0)?.f_unflatten(0, [self.key_heads, self.each])?;
             return Ok(parted.f_transpose(0, 1)?);

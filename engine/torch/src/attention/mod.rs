@@ -105,7 +105,11 @@ impl Shape {
             fail!("q {q:?}, k {k:?}, v {v:?} do not fit: the heads of k and v must divide those of q");
         }
         if *n != heads.q_set.len() || *m != heads.k_set.len() {
-            fail!("{n} queries and {m} keys, their token sets have {} and {}", heads.q_set.len(), heads.k_set.len());
+            fail!(
+                "{n} queries and {m} keys, their token sets have {} and {}",
+                heads.q_set.len(),
+                heads.k_set.len()
+            );
         }
         if heads.q_set.sequences() != heads.k_set.sequences() {
             let (q, k) = (heads.q_set.sequences(), heads.k_set.sequences());
@@ -117,7 +121,12 @@ impl Shape {
         if heads.sinks.as_ref().is_some_and(|s| s.size() != [*h]) {
             fail!("`sinks` must have one number for each of the {h} heads");
         }
-        Ok(Shape { rows: *n, heads: *h, dim: *d, out: *f })
+        Ok(Shape {
+            rows: *n,
+            heads: *h,
+            dim: *d,
+            out: *f,
+        })
     }
 }
 
@@ -135,7 +144,9 @@ impl Shape {
 
 /// One softmax over the keys of several attentions (`Op::JoinAttention`): y_p `[N, H, F]`, lse_p `[N, H]`.
 pub(crate) fn join(parts: &[(Tensor, Tensor)]) -> Result<Tensor> {
-    let Some((first, _)) = parts.first() else { fail!("nothing to join") };
+    let Some((first, _)) = parts.first() else {
+        fail!("nothing to join")
+    };
     let kind = first.kind();
     let lse: Vec<Tensor> = parts.iter().map(|p| cast(&p.1, Kind::Float)).collect::<Result<_>>()?;
     let mut most = lse[0].shallow_clone();
@@ -157,7 +168,9 @@ pub(crate) fn join(parts: &[(Tensor, Tensor)]) -> Result<Tensor> {
             None => weight,
         });
     }
-    let (Some(sum), Some(total)) = (sum, total) else { fail!("nothing to join") };
+    let (Some(sum), Some(total)) = (sum, total) else {
+        fail!("nothing to join")
+    };
     let safe = total.f_masked_fill(&total.f_eq(0.0)?, 1.0)?;
     cast(&sum.f_div(&safe)?, kind)
 }

@@ -20,7 +20,14 @@ struct Case {
 }
 
 fn options() -> Attend {
-    Attend { causal: true, window: None, chunk: None, scale: None, softcap: None, lse: true }
+    Attend {
+        causal: true,
+        window: None,
+        chunk: None,
+        scale: None,
+        softcap: None,
+        lse: true,
+    }
 }
 
 fn case(op: Attend, lengths: &[i64]) -> Case {
@@ -51,7 +58,9 @@ fn naive(case: &Case, q: &[f32], k: &[f32], v: &[f32], sinks: &[f32]) -> (Vec<f3
                 let score = |j: i64| {
                     let at_q = ((q_start + i) * h + head) * d;
                     let at_k = ((k_start + j) * g + kv) * d;
-                    let dot: f64 = (0..d).map(|c| f64::from(q[(at_q + c) as usize]) * f64::from(k[(at_k + c) as usize])).sum();
+                    let dot: f64 = (0..d)
+                        .map(|c| f64::from(q[(at_q + c) as usize]) * f64::from(k[(at_k + c) as usize]))
+                        .sum();
                     let raw = dot * scale + (case.bias_at)(s, head, i, j);
                     match case.op.softcap {
                         Some(c) if raw.is_finite() => c.0 * (raw / c.0).tanh(),
@@ -81,7 +90,9 @@ fn sees(case: &Case, row: i64, q: i64, k: i64) -> bool {
     let op = &case.op;
     let prefix = case.prefix.as_ref().map_or(0, |p| p[row as usize]);
     let before = !op.causal || k <= q || k < prefix;
-    let window = op.window.is_none_or(|w| q - k < w as i64 && (op.causal || k - q < w as i64));
+    let window = op
+        .window
+        .is_none_or(|w| q - k < w as i64 && (op.causal || k - q < w as i64));
     before && window && op.chunk.is_none_or(|c| q / c as i64 == k / c as i64)
 }
 
@@ -114,7 +125,11 @@ fn check(case: &Case) {
     assert!(none.is_none());
     close(&floats(&again), &y, 1e-5);
     let (twice, _) = attend(&without, &heads, Kind::Float).unwrap();
-    assert_eq!(floats(&again), floats(&twice), "the same batch twice is the same to the bit");
+    assert_eq!(
+        floats(&again),
+        floats(&twice),
+        "the same batch twice is the same to the bit"
+    );
 }
 
 fn set(lengths: &[i64]) -> Arc<RowSet> {
@@ -126,15 +141,41 @@ const RAGGED: [i64; 7] = [5, 1, 17, 5, 40, 5, 1];
 #[test]
 fn causal_and_not() {
     check(&case(options(), &RAGGED));
-    check(&case(Attend { causal: false, ..options() }, &RAGGED));
-    check(&case(Attend { scale: Some(Num(0.7)), ..options() }, &[600]));
+    check(&case(
+        Attend {
+            causal: false,
+            ..options()
+        },
+        &RAGGED,
+    ));
+    check(&case(
+        Attend {
+            scale: Some(Num(0.7)),
+            ..options()
+        },
+        &[600],
+    ));
 }
 
 #[test]
 fn windows_and_chunks() {
     for causal in [true, false] {
-        for (window, chunk) in [(Some(3), None), (None, Some(4)), (Some(3), Some(8)), (Some(1), None), (Some(100), Some(100))] {
-            check(&case(Attend { causal, window, chunk, ..options() }, &RAGGED));
+        for (window, chunk) in [
+            (Some(3), None),
+            (None, Some(4)),
+            (Some(3), Some(8)),
+            (Some(1), None),
+            (Some(100), Some(100)),
+        ] {
+            check(&case(
+                Attend {
+                    causal,
+                    window,
+                    chunk,
+                    ..options()
+                },
+                &RAGGED,
+            ));
         }
     }
 }
@@ -142,45 +183,150 @@ fn windows_and_chunks() {
 #[test]
 fn long_sequences_are_tiled() {
     for (window, chunk) in [(Some(70), None), (None, Some(300)), (Some(550), Some(700))] {
-        check(&case(Attend { window, chunk, ..options() }, &[1300, 20]));
-        check(&case(Attend { causal: false, window, chunk, ..options() }, &[1300]));
+        check(&case(
+            Attend {
+                window,
+                chunk,
+                ..options()
+            },
+            &[1300, 20],
+        ));
+        check(&case(
+            Attend {
+                causal: false,
+                window,
+                chunk,
+                ..options()
+            },
+            &[1300],
+        ));
     }
-    let mut wide = case(Attend { softcap: Some(Num(2.0)), ..options() }, &[1100]);
+    let mut wide = case(
+        Attend {
+            softcap: Some(Num(2.0)),
+            ..options()
+        },
+        &[1100],
+    );
     wide.heads = [16, 4];
     check(&wide);
 }
 
 #[test]
 fn softcap_sinks_and_prefix() {
-    check(&case(Attend { softcap: Some(Num(1.5)), ..options() }, &RAGGED));
-    check(&case(Attend { softcap: Some(Num(1.5)), window: Some(4), causal: false, ..options() }, &RAGGED));
-    check(&Case { sinks: true, ..case(options(), &RAGGED) });
-    check(&Case { sinks: true, ..case(Attend { window: Some(4), softcap: Some(Num(3.0)), ..options() }, &RAGGED) });
-    check(&Case { sinks: true, ..case(Attend { window: Some(4), ..options() }, &[700, 3]) });
+    check(&case(
+        Attend {
+            softcap: Some(Num(1.5)),
+            ..options()
+        },
+        &RAGGED,
+    ));
+    check(&case(
+        Attend {
+            softcap: Some(Num(1.5)),
+            window: Some(4),
+            causal: false,
+            ..options()
+        },
+        &RAGGED,
+    ));
+    check(&Case {
+        sinks: true,
+        ..case(options(), &RAGGED)
+    });
+    check(&Case {
+        sinks: true,
+        ..case(
+            Attend {
+                window: Some(4),
+                softcap: Some(Num(3.0)),
+                ..options()
+            },
+            &RAGGED,
+        )
+    });
+    check(&Case {
+        sinks: true,
+        ..case(
+            Attend {
+                window: Some(4),
+                ..options()
+            },
+            &[700, 3],
+        )
+    });
     let prefix: Vec<i64> = (0..74).map(|i| i % 7).collect();
-    check(&Case { prefix: Some(prefix.clone()), ..case(options(), &RAGGED) });
-    check(&Case { prefix: Some(prefix), ..case(Attend { window: Some(6), ..options() }, &RAGGED) });
+    check(&Case {
+        prefix: Some(prefix.clone()),
+        ..case(options(), &RAGGED)
+    });
+    check(&Case {
+        prefix: Some(prefix),
+        ..case(
+            Attend {
+                window: Some(6),
+                ..options()
+            },
+            &RAGGED,
+        )
+    });
 }
 
 #[test]
 fn heads_of_all_shapes() {
     for heads in [[1, 1], [6, 6], [6, 3], [6, 1], [8, 2]] {
         for dims in [[8, 8], [8, 5], [3, 8], [64, 64], [24, 16]] {
-            check(&Case { heads, dims, ..case(options(), &[9, 33, 9]) });
-            check(&Case { heads, dims, sinks: true, ..case(Attend { window: Some(5), ..options() }, &[9, 33, 9]) });
+            check(&Case {
+                heads,
+                dims,
+                ..case(options(), &[9, 33, 9])
+            });
+            check(&Case {
+                heads,
+                dims,
+                sinks: true,
+                ..case(
+                    Attend {
+                        window: Some(5),
+                        ..options()
+                    },
+                    &[9, 33, 9],
+                )
+            });
         }
     }
 }
 
 #[test]
 fn other_keys_than_queries() {
-    let cross = |op| Case { queries: vec![3, 5, 4, 9], keys: vec![7, 5, 0, 2], ..case(op, &[]) };
-    check(&cross(Attend { causal: false, ..options() }));
+    let cross = |op| Case {
+        queries: vec![3, 5, 4, 9],
+        keys: vec![7, 5, 0, 2],
+        ..case(op, &[])
+    };
+    check(&cross(Attend {
+        causal: false,
+        ..options()
+    }));
     check(&cross(options()));
     // queries beyond the window of the last key see nothing
-    check(&cross(Attend { window: Some(2), ..options() }));
-    check(&Case { sinks: true, ..cross(Attend { causal: false, window: Some(3), ..options() }) });
-    check(&cross(Attend { softcap: Some(Num(1.0)), window: Some(2), ..options() }));
+    check(&cross(Attend {
+        window: Some(2),
+        ..options()
+    }));
+    check(&Case {
+        sinks: true,
+        ..cross(Attend {
+            causal: false,
+            window: Some(3),
+            ..options()
+        })
+    });
+    check(&cross(Attend {
+        softcap: Some(Num(1.0)),
+        window: Some(2),
+        ..options()
+    }));
 }
 
 fn bias(form: Form) -> Option<Arc<Bias>> {
@@ -196,17 +342,38 @@ fn alibi_adds_up_with_the_mask() {
             let distance = if symmetric { (q - k).abs() } else { q - k };
             -slope * distance as f64 * 0.5
         };
-        let biased = |op, lengths: &[i64]| Case { bias: bias(form.clone()), bias_at: Box::new(at), ..case(op, lengths) };
+        let biased = |op, lengths: &[i64]| Case {
+            bias: bias(form.clone()),
+            bias_at: Box::new(at),
+            ..case(op, lengths)
+        };
         check(&biased(options(), &RAGGED));
-        check(&biased(Attend { causal: false, softcap: Some(Num(2.0)), ..options() }, &[600, 7]));
-        check(&biased(Attend { window: Some(9), ..options() }, &[600, 7]));
+        check(&biased(
+            Attend {
+                causal: false,
+                softcap: Some(Num(2.0)),
+                ..options()
+            },
+            &[600, 7],
+        ));
+        check(&biased(
+            Attend {
+                window: Some(9),
+                ..options()
+            },
+            &[600, 7],
+        ));
     }
 }
 
 /// T5's bucket as its paper's code defines it.
 fn t5(d: i64, buckets: i64, max_distance: i64, bidirectional: bool) -> i64 {
     let n = if bidirectional { buckets / 2 } else { buckets };
-    let (first, d) = if bidirectional { (if d > 0 { n } else { 0 }, d.abs()) } else { (0, (-d).max(0)) };
+    let (first, d) = if bidirectional {
+        (if d > 0 { n } else { 0 }, d.abs())
+    } else {
+        (0, (-d).max(0))
+    };
     let m = n / 2;
     if d < m {
         return first + d;
@@ -220,12 +387,25 @@ fn relative_biases_of_t5() {
     for (bidirectional, ahead) in [(true, 0), (false, 0), (true, 1)] {
         let table = random(&[12, 4], 9);
         let values = floats(&table);
-        let make = |table, rows| Form::Relative { table, rows, buckets: 12, max_distance: 19, bidirectional, ahead };
+        let make = |table, rows| Form::Relative {
+            table,
+            rows,
+            buckets: 12,
+            max_distance: 19,
+            bidirectional,
+            ahead,
+        };
         let row = move |q: i64, k: i64| t5(k - (q + ahead), 12, 19, bidirectional);
         check(&Case {
             bias: bias(make(Shared::own(table), None)),
             bias_at: Box::new(move |_, h, q, k| f64::from(values[(row(q, k) * 4 + h) as usize])),
-            ..case(Attend { causal: false, ..options() }, &RAGGED)
+            ..case(
+                Attend {
+                    causal: false,
+                    ..options()
+                },
+                &RAGGED,
+            )
         });
         // one table per query
         let rows = set(&RAGGED);
@@ -233,7 +413,9 @@ fn relative_biases_of_t5() {
         let (values, starts) = (floats(&tables), rows.offsets().to_vec());
         check(&Case {
             bias: bias(make(Shared::own(tables), Some(rows))),
-            bias_at: Box::new(move |s, h, q, k| f64::from(values[(((starts[s] + q) * 12 + row(q, k)) * 4 + h) as usize])),
+            bias_at: Box::new(move |s, h, q, k| {
+                f64::from(values[(((starts[s] + q) * 12 + row(q, k)) * 4 + h) as usize])
+            }),
             ..case(options(), &RAGGED)
         });
     }
@@ -259,14 +441,29 @@ fn relative_scores_of_both_sides() {
                     };
                     let r = (8 + b).clamp(0, 15);
                     let row = starts[s] + if of_key { k } else { q };
-                    let dot = |c: i64| f64::from(xs[((row * 4 + h) * 8 + c) as usize]) * f64::from(ts[((r * table_heads + h % table_heads) * 8 + c) as usize]);
+                    let dot = |c: i64| {
+                        f64::from(xs[((row * 4 + h) * 8 + c) as usize])
+                            * f64::from(ts[((r * table_heads + h % table_heads) * 8 + c) as usize])
+                    };
                     (0..8).map(dot).sum()
                 };
-                let form = Form::Scores { x: Shared::own(x), rows: rows.clone(), table: Shared::own(table), of_key, buckets };
+                let form = Form::Scores {
+                    x: Shared::own(x),
+                    rows: rows.clone(),
+                    table: Shared::own(table),
+                    of_key,
+                    buckets,
+                };
                 check(&Case {
                     bias: bias(form),
                     bias_at: Box::new(at),
-                    ..case(Attend { causal: false, ..options() }, &RAGGED)
+                    ..case(
+                        Attend {
+                            causal: false,
+                            ..options()
+                        },
+                        &RAGGED,
+                    )
                 });
             }
         }
@@ -276,26 +473,46 @@ fn relative_scores_of_both_sides() {
 #[test]
 fn segments_and_keys_add_up() {
     let rows = set(&RAGGED);
-    let (x, table, t) = (random(&[rows.len(), 4, 8], 13), random(&[2, 4, 8], 14), random(&[rows.len(), 4], 15));
+    let (x, table, t) = (
+        random(&[rows.len(), 4, 8], 13),
+        random(&[2, 4, 8], 14),
+        random(&[rows.len(), 4], 15),
+    );
     let types: Vec<i64> = (0..rows.len()).map(|i| i / 3 % 2).collect();
     let (xs, ts, keys, starts) = (floats(&x), floats(&table), floats(&t), rows.offsets().to_vec());
     let shared_types = Shared::from_i64(&types, &[rows.len()]).unwrap();
     let segments = Bias::segments(&x, &table, shared_types, rows.clone()).unwrap();
-    let sum = Form::Sum(Arc::new(segments), bias(Form::Keys { t: Shared::own(t), rows }).unwrap());
+    let sum = Form::Sum(
+        Arc::new(segments),
+        bias(Form::Keys {
+            t: Shared::own(t),
+            rows,
+        })
+        .unwrap(),
+    );
     let at = move |s: usize, h: i64, q: i64, k: i64| {
         let (q, k) = (starts[s] + q, starts[s] + k);
         let side = i64::from(types[q as usize] != types[k as usize]);
-        let dot = |c: i64| f64::from(xs[((q * 4 + h) * 8 + c) as usize]) * f64::from(ts[((side * 4 + h) * 8 + c) as usize]);
+        let dot =
+            |c: i64| f64::from(xs[((q * 4 + h) * 8 + c) as usize]) * f64::from(ts[((side * 4 + h) * 8 + c) as usize]);
         (0..8).map(dot).sum::<f64>() + f64::from(keys[(k * 4 + h) as usize])
     };
-    check(&Case { bias: bias(sum), bias_at: Box::new(at), ..case(options(), &RAGGED) });
+    check(&Case {
+        bias: bias(sum),
+        bias_at: Box::new(at),
+        ..case(options(), &RAGGED)
+    });
 }
 
 #[test]
 fn the_best_keys_of_each_query() {
     let lengths = [3, 30, 700];
     let rows = set(&lengths);
-    let (q, k, w) = (random(&[rows.len(), 2, 4], 16), random(&[rows.len(), 1, 4], 17), random(&[rows.len(), 2], 18));
+    let (q, k, w) = (
+        random(&[rows.len(), 2, 4], 16),
+        random(&[rows.len(), 1, 4], 17),
+        random(&[rows.len(), 2], 18),
+    );
     let (qs, ks, ws, starts) = (floats(&q), floats(&k), floats(&w), rows.offsets().to_vec());
     let score = move |s: usize, t: usize| -> f32 {
         let head = |h: usize| {
@@ -317,7 +534,13 @@ fn the_best_keys_of_each_query() {
             (0..lengths[s]).map(of).collect()
         })
         .collect();
-    let at = move |s: usize, _: i64, q: i64, k: i64| if best[s][q as usize].contains(&k) { 0.0 } else { f64::NEG_INFINITY };
+    let at = move |s: usize, _: i64, q: i64, k: i64| {
+        if best[s][q as usize].contains(&k) {
+            0.0
+        } else {
+            f64::NEG_INFINITY
+        }
+    };
     let form = Form::TopKeys {
         q: Shared::own(q),
         k: Shared::own(k),
@@ -326,7 +549,11 @@ fn the_best_keys_of_each_query() {
         q_rows: rows.clone(),
         k_rows: rows.clone(),
     };
-    check(&Case { bias: bias(form), bias_at: Box::new(at), ..case(options(), &lengths) });
+    check(&Case {
+        bias: bias(form),
+        bias_at: Box::new(at),
+        ..case(options(), &lengths)
+    });
 }
 
 #[test]
@@ -344,23 +571,49 @@ fn biases_by_block() {
         bias_at: Box::new(at),
         queries,
         keys,
-        ..case(Attend { causal: false, ..options() }, &[])
+        ..case(
+            Attend {
+                causal: false,
+                ..options()
+            },
+            &[],
+        )
     });
 }
 
 #[test]
 fn company_does_not_change_a_sequence() {
-    let op = Attend { window: Some(50), ..options() };
+    let op = Attend {
+        window: Some(50),
+        ..options()
+    };
     let set_all = set(&[120, 33, 120]);
-    let (q, k, v) = (random(&[273, 4, 16], 1), random(&[273, 2, 16], 2), random(&[273, 2, 16], 3));
+    let (q, k, v) = (
+        random(&[273, 4, 16], 1),
+        random(&[273, 2, 16], 2),
+        random(&[273, 2, 16], 3),
+    );
     let run = |from: i64, len: i64, set: &Arc<RowSet>| {
         let part = |t: &Tensor| t.narrow(0, from, len);
-        let heads = Heads { q: part(&q), k: part(&k), v: part(&v), q_set: set, k_set: set, bias: None, prefix: None, sinks: None };
+        let heads = Heads {
+            q: part(&q),
+            k: part(&k),
+            v: part(&v),
+            q_set: set,
+            k_set: set,
+            bias: None,
+            prefix: None,
+            sinks: None,
+        };
         attend(&op, &heads, Kind::Float).unwrap().0
     };
     let all = run(0, 273, &set_all);
     for (from, len) in [(0, 120), (120, 33), (153, 120)] {
-        close(&floats(&all.narrow(0, from, len)), &floats(&run(from, len, &set(&[len]))), 1e-5);
+        close(
+            &floats(&all.narrow(0, from, len)),
+            &floats(&run(from, len, &set(&[len]))),
+            1e-5,
+        );
     }
 }
 
@@ -390,7 +643,10 @@ fn bf16_is_near_f32() {
 fn joined_parts_are_one_softmax() {
     // all 40 keys at once, and as two sets of 15 and 25
     let (queries, all) = (set(&[6, 6]), set(&[40, 0]));
-    let op = Attend { causal: false, ..options() };
+    let op = Attend {
+        causal: false,
+        ..options()
+    };
     let (q, k, v) = (random(&[12, 4, 8], 1), random(&[40, 2, 8], 2), random(&[40, 2, 5], 3));
     let run = |from: i64, len: i64, keys: &Arc<RowSet>| {
         let heads = Heads {
@@ -409,7 +665,10 @@ fn joined_parts_are_one_softmax() {
     let whole = run(0, 40, &all);
     let joined = join(&[run(0, 15, &set(&[15, 0])), run(15, 25, &set(&[25, 0]))]).unwrap();
     close(&floats(&joined), &floats(&whole.0), 1e-5);
-    assert!(floats(&joined)[6 * 4 * 5..].iter().all(|x| *x == 0.0), "the second sequence has no keys");
+    assert!(
+        floats(&joined)[6 * 4 * 5..].iter().all(|x| *x == 0.0),
+        "the second sequence has no keys"
+    );
 }
 
 #[test]

@@ -12,8 +12,11 @@ const SHORT: i64 = 128;
 const GROUP_ROWS: i64 = 4096;
 /// Queries of a tile that needs a mask.
 const TILE: i64 = 512;
-/// Bytes of f32 scores that one tile of the explicit path may hold.
-const SCORES: i64 = 64 << 20;
+/// Bytes of f32 scores that one tile of the explicit path may hold: below what the allocator fetches
+/// from the system, and gives back to it, each time.
+const SCORES: i64 = 16 << 20;
+/// The same for the bias of a tile.
+const BIASES: i64 = 64 << 20;
 
 /// Sequences with the same numbers of queries and keys.
 pub(super) struct Group {
@@ -38,7 +41,9 @@ pub(super) struct Gathered {
 /// keeps it alone.
 pub(super) fn groups(heads: &Heads) -> Vec<Group> {
     let alone = heads.prefix.is_some() || heads.bias.as_ref().is_some_and(|b| !b.shared());
-    let mut order: Vec<usize> = (0..heads.q_set.sequences()).filter(|s| heads.q_set.length(*s) > 0).collect();
+    let mut order: Vec<usize> = (0..heads.q_set.sequences())
+        .filter(|s| heads.q_set.length(*s) > 0)
+        .collect();
     let lengths = |s: usize| (heads.q_set.length(s), heads.k_set.length(s));
     if !alone {
         order.sort_by_key(|s| lengths(*s)); // stable: neighbours stay neighbours
@@ -58,7 +63,13 @@ pub(super) fn groups(heads: &Heads) -> Vec<Group> {
             }
         }
         let (q_starts, k_starts) = (vec![q_start], vec![k_start]);
-        groups.push(Group { sequences: vec![s], queries, keys, q_starts, k_starts });
+        groups.push(Group {
+            sequences: vec![s],
+            queries,
+            keys,
+            q_starts,
+            k_starts,
+        });
     }
     groups
 }
@@ -77,7 +88,8 @@ impl Group {
     pub(super) fn put(&self, out: &mut Tensor, tile: &Tile, made: &Tensor) -> Result<()> {
         for (b, start) in self.q_starts.iter().enumerate() {
             let rows = tile.q.end - tile.q.start;
-            out.f_narrow(0, start + tile.q.start, rows)?.f_copy_(&made.f_select(0, b as i64)?)?;
+            out.f_narrow(0, start + tile.q.start, rows)?
+                .f_copy_(&made.f_select(0, b as i64)?)?;
         }
         Ok(())
     }
@@ -159,22 +171,28 @@ impl Visible {
 
     /// Tiles of queries, in order. Without mask or bias a whole sequence (or chunk) is one tile.
     pub(super) fn tiles(&self, explicit: bool, heads: i64) -> Vec<Tile> {
-        let plain = self.window.is_none() && self.prefix.is_none() && !self.biased && !explicit;
-        let step = if plain {
-            self.queries
-        } else if explicit {
-            (SCORES / (4 * heads * self.keys).max(1)).clamp(16, TILE)
-        } else {
-            TILE
+        let plain = self.prefix.is_none() && !self.biased && !explicit;
+        let rows_of = |bytes: i64| bytes / (4 * heads * self.keys).max(1);
+        let step = match (explicit, self.biased) {
+            (true, _) => rows_of(SCORES).clamp(16, TILE),
+            (false, true) => rows_of(BIASES).clamp(64, TILE),
+            (false, false) => TILE,
         };
         let mut tiles = Vec::new();
         let mut start = 0;
         while start < self.queries {
-            let mut end = self.queries.min(start + step);
-            if let Some(chunk) = self.chunk {
-                end = end.min((start / chunk + 1) * chunk);
-            }
-            tiles.push(self.tile(start..end, plain));
+            let chunk = self
+                .chunk
+                .map_or(0..self.queries, |c| start / c * c..(start / c + 1) * c);
+            let whole = plain && (self.window.is_none() || self.causal && start == chunk.start);
+            // the first queries of a causal sequence do not yet feel the window
+            let step = if whole {
+                self.window.unwrap_or(self.queries)
+            } else {
+                step
+            };
+            let end = (start + step).min(chunk.end).min(self.queries);
+            tiles.push(self.tile(start..end, whole));
             start = end;
         }
         tiles
@@ -185,7 +203,12 @@ impl Visible {
         let start = seen.iter().map(|r| r.start).min().unwrap_or(0);
         let end = seen.iter().map(|r| r.end).max().unwrap_or(0).max(start);
         let full = seen.iter().all(|r| *r == (start..end));
-        Tile { triangle: plain && self.causal && !full && start == q.start, q, k: start..end, full }
+        Tile {
+            triangle: plain && self.causal && !full && start == q.start,
+            q,
+            k: start..end,
+            full,
+        }
     }
 
     /// `[queries, keys]`: true where a query of the tile does not see a key.
@@ -209,7 +232,13 @@ pub(super) struct Masks {
 
 impl Masks {
     /// Bias plus mask of a tile, `[1 or B, 1 or H, queries, keys]` f32; `None` if there is nothing to add.
-    pub(super) fn of(&mut self, visible: &Visible, heads: &Heads, group: &Group, tile: &Tile) -> Result<Option<Tensor>> {
+    pub(super) fn of(
+        &mut self,
+        visible: &Visible,
+        heads: &Heads,
+        group: &Group,
+        tile: &Tile,
+    ) -> Result<Option<Tensor>> {
         if tile.k.is_empty() || tile.triangle || tile.full && heads.bias.is_none() {
             return Ok(None);
         }
@@ -223,19 +252,29 @@ impl Masks {
             }
             let hidden = visible.hidden(tile)?.f_to_device(heads.q.device())?;
             let zeros = Tensor::f_zeros(hidden.size(), (Kind::Float, heads.q.device()))?;
-            let mask = zeros.f_masked_fill(&hidden, f64::NEG_INFINITY)?.f_unsqueeze(0)?.f_unsqueeze(0)?;
+            let mask = zeros
+                .f_masked_fill(&hidden, f64::NEG_INFINITY)?
+                .f_unsqueeze(0)?
+                .f_unsqueeze(0)?;
             self.last = Some((tile.clone(), mask.shallow_clone()));
             return Ok(Some(mask));
         };
-        let at = super::bias::At { sequence: group.sequences[0], q: tile.q.clone(), k: tile.k.clone(), keys: group.keys };
-        let bias = bias.tile(&at)?;
-        let bias = if tile.full {
-            bias
-        } else {
-            bias.f_masked_fill(&visible.hidden(tile)?.f_to_device(bias.device())?, f64::NEG_INFINITY)?
+        let at = super::bias::At {
+            sequence: group.sequences[0],
+            q: tile.q.clone(),
+            k: tile.k.clone(),
+            keys: group.keys,
         };
+        let mut bias = bias.tile(&at)?;
         // biases may leave out queries and keys they do not depend on
         let (rows, keys) = (tile.q.end - tile.q.start, tile.k.end - tile.k.start);
+        if !tile.full {
+            let hidden = visible.hidden(tile)?.f_to_device(bias.device())?;
+            bias = match bias.size()[1..] == [rows, keys] {
+                true => bias.f_masked_fill_(&hidden, f64::NEG_INFINITY)?,
+                false => bias.f_masked_fill(&hidden, f64::NEG_INFINITY)?,
+            };
+        }
         Ok(Some(bias.f_expand([-1, rows, keys], false)?.f_unsqueeze(0)?))
     }
 }
@@ -251,13 +290,29 @@ mod tests {
     use super::*;
 
     fn visible(causal: bool, window: Option<i64>, chunk: Option<i64>, length: i64) -> Visible {
-        Visible { causal, window, chunk, prefix: None, biased: false, queries: length, keys: length }
+        Visible {
+            causal,
+            window,
+            chunk,
+            prefix: None,
+            biased: false,
+            queries: length,
+            keys: length,
+        }
     }
 
     #[test]
     fn a_causal_sequence_is_one_triangle() {
         let tiles = visible(true, None, None, 2000).tiles(false, 8);
-        assert_eq!(tiles, [Tile { q: 0..2000, k: 0..2000, triangle: true, full: false }]);
+        assert_eq!(
+            tiles,
+            [Tile {
+                q: 0..2000,
+                k: 0..2000,
+                triangle: true,
+                full: false
+            }]
+        );
     }
 
     #[test]
@@ -271,7 +326,8 @@ mod tests {
     #[test]
     fn a_window_reads_only_the_keys_in_reach() {
         let tiles = visible(true, Some(100), None, 2000).tiles(false, 8);
-        assert_eq!((tiles[2].q.clone(), tiles[2].k.clone()), (1024..1536, 925..1536));
+        assert!(tiles[0].triangle && tiles[0].q == (0..100) && !tiles[1].triangle);
+        assert_eq!((tiles[3].q.clone(), tiles[3].k.clone()), (1124..1636, 1025..1636));
         let both = visible(false, Some(2), None, 5).tiles(false, 8);
         assert_eq!(both[0].k, 0..5);
     }

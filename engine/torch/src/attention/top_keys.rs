@@ -56,7 +56,10 @@ impl Index<'_> {
         };
         let (q, weight) = (part(self.q, &queries)?, part(self.weight, &queries)?);
         let k = part(self.k, &keys)?.f_select(1, 0)?.f_transpose(0, 1)?;
-        let mut sum = Tensor::f_zeros([queries.end - queries.start, keys.end - keys.start], (Kind::Float, q.device()))?;
+        let mut sum = Tensor::f_zeros(
+            [queries.end - queries.start, keys.end - keys.start],
+            (Kind::Float, q.device()),
+        )?;
         for head in 0..q.size()[1] {
             let score = q.f_select(1, head)?.f_matmul(&k)?.f_relu_()?;
             sum = sum.f_add_(&score.f_mul(&weight.f_narrow(1, head, 1)?)?)?;

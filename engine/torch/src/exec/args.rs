@@ -90,6 +90,10 @@ impl Args {
     pub(crate) fn describe(&self) -> String {
         let one = |value: &Option<RtValue>| value.as_ref().map_or("nothing".to_string(), RtValue::describe);
         let all: Vec<String> = self.values.iter().map(one).collect();
-        if all.is_empty() { "nothing".to_string() } else { all.join(", ") }
+        if all.is_empty() {
+            "nothing".to_string()
+        } else {
+            all.join(", ")
+        }
     }
 }

@@ -31,9 +31,13 @@ pub(super) fn eval(op: &Op, args: &Args, context: &Context) -> Result<Results> {
             return plain(Tensor::f_from_slice(&numbers)?);
         }
 
-        Op::Linear { transposed } => {
-            matrix::linear(&first()?, &args.tensor(1)?, args.optional(2)?.as_ref(), *transposed, compute)?
-        }
+        Op::Linear { transposed } => matrix::linear(
+            &first()?,
+            &args.tensor(1)?,
+            args.optional(2)?.as_ref(),
+            *transposed,
+            compute,
+        )?,
         Op::Embedding => matrix::embedding(&first()?, &args.tensor(1)?, compute)?,
         Op::MatMul => matrix::matmul(&first()?, &args.tensor(1)?, compute)?,
 
@@ -65,7 +69,10 @@ pub(super) fn eval(op: &Op, args: &Args, context: &Context) -> Result<Results> {
         Op::PerHead => first()?.f_unsqueeze(-1)?,
         Op::Split(sizes) => {
             let parts = heads::split(&first()?, sizes)?;
-            return Ok(parts.into_iter().map(|part| Some(labelled(part, args.any_rows()))).collect());
+            return Ok(parts
+                .into_iter()
+                .map(|part| Some(labelled(part, args.any_rows())))
+                .collect());
         }
         Op::Slice { start, end } => heads::slice(&first()?, *start, *end)?,
         Op::Concat => heads::concat(&columns(args)?)?,
@@ -96,8 +103,9 @@ pub(super) fn eval(op: &Op, args: &Args, context: &Context) -> Result<Results> {
         }
         Op::Attend(attend) => return self::attend(attend, args, compute),
         Op::JoinAttention => {
-            let parts: Result<Vec<_>> =
-                (0..args.len() / 2).map(|p| Ok((args.tensor(2 * p)?, args.tensor(2 * p + 1)?))).collect();
+            let parts: Result<Vec<_>> = (0..args.len() / 2)
+                .map(|p| Ok((args.tensor(2 * p)?, args.tensor(2 * p + 1)?)))
+                .collect();
             attention::join(&parts?)?
         }
 
@@ -144,8 +152,16 @@ pub(super) fn mixture(
     let (x, index) = (args.tensor(0).map_err(here)?, args.shared(1).map_err(here)?);
     let weight = args.optional(2).map_err(here)?;
     let set = args.rows(0).or(args.rows(1));
-    let mixture = Mixture { x: &x, index: &index, weight: weight.as_ref(), set: set.map(Arc::as_ref) };
-    Ok(vec![Some(labelled(experts::experts(op, &mixture, weights, body)?, set))])
+    let mixture = Mixture {
+        x: &x,
+        index: &index,
+        weight: weight.as_ref(),
+        set: set.map(Arc::as_ref),
+    };
+    Ok(vec![Some(labelled(
+        experts::experts(op, &mixture, weights, body)?,
+        set,
+    ))])
 }
 
 /// A result without token set.
@@ -157,12 +173,18 @@ fn plain(tensor: Tensor) -> Result<Results> {
 pub(super) fn labelled(tensor: Tensor, rows: Option<&Arc<RowSet>>) -> RtValue {
     let fits = |rows: &&Arc<RowSet>| tensor.size().first() == Some(&rows.len());
     let rows = rows.filter(fits).cloned();
-    RtValue::Tensor { tensor: Shared::own(tensor), rows }
+    RtValue::Tensor {
+        tensor: Shared::own(tensor),
+        rows,
+    }
 }
 
 /// Index and value of a choice.
 fn chosen((index, value): (Tensor, Tensor), args: &Args) -> Result<Results> {
-    Ok(vec![Some(labelled(index, args.any_rows())), Some(labelled(value, args.any_rows()))])
+    Ok(vec![
+        Some(labelled(index, args.any_rows())),
+        Some(labelled(value, args.any_rows())),
+    ])
 }
 
 /// The inputs of `concat`; token columns `[N]` beside `[N, ..]` become `[N, 1, ..]`.
@@ -170,7 +192,9 @@ fn columns(args: &Args) -> Result<Vec<Tensor>> {
     let parts = args.tensors()?;
     let rank = parts.iter().map(Tensor::dim).max().unwrap_or(0);
     let parts = parts.into_iter().enumerate();
-    parts.map(|(slot, part)| column(part, args.rows(slot).is_some(), rank)).collect()
+    parts
+        .map(|(slot, part)| column(part, args.rows(slot).is_some(), rank))
+        .collect()
 }
 
 /// A token column `[N]` as `[N, 1, ..]` of `rank` dims.
@@ -248,10 +272,18 @@ fn attend(op: &Attend, args: &Args, compute: Kind) -> Result<Results> {
 fn bias(op: &Op, args: &Args) -> Result<Bias> {
     let set = |slot| args.set(slot).cloned();
     Ok(Bias::new(match op {
-        Op::Alibi { heads, scale, max, symmetric } => {
-            Form::alibi(*heads, *scale, *max, *symmetric)?
-        }
-        Op::RelativeBias { buckets, max_distance, bidirectional, ahead } => {
+        Op::Alibi {
+            heads,
+            scale,
+            max,
+            symmetric,
+        } => Form::alibi(*heads, *scale, *max, *symmetric)?,
+        Op::RelativeBias {
+            buckets,
+            max_distance,
+            bidirectional,
+            ahead,
+        } => {
             let table = args.shared(0)?;
             let shape = table.shape();
             let rows = if shape.len() == 3 { Some(set(0)?) } else { None };
@@ -259,7 +291,14 @@ fn bias(op: &Op, args: &Args) -> Result<Bias> {
                 fail!("a table of shape {shape:?} does not hold {buckets} buckets");
             }
             let (buckets, max_distance) = (*buckets as i64, *max_distance as i64);
-            Form::Relative { table, rows, buckets, max_distance, bidirectional: *bidirectional, ahead: *ahead }
+            Form::Relative {
+                table,
+                rows,
+                buckets,
+                max_distance,
+                bidirectional: *bidirectional,
+                ahead: *ahead,
+            }
         }
         Op::RelativeScores(relative) => {
             let (x, table) = (args.shared(0)?, args.shared(1)?);
@@ -267,12 +306,21 @@ fn bias(op: &Op, args: &Args) -> Result<Bias> {
                 fail!("a table of shape {:?}, [B, H or 1, D] is expected", table.shape());
             }
             let buckets = relative.buckets.map(|(n, max)| (n as i64, max as i64));
-            Form::Scores { x, rows: set(0)?, table, of_key: relative.of_key, buckets }
+            Form::Scores {
+                x,
+                rows: set(0)?,
+                table,
+                of_key: relative.of_key,
+                buckets,
+            }
         }
         Op::SegmentScores => {
             return Bias::segments(&args.tensor(0)?, &args.tensor(1)?, args.shared(2)?, set(0)?);
         }
-        Op::KeyBias => Form::Keys { t: args.shared(0)?, rows: set(0)? },
+        Op::KeyBias => Form::Keys {
+            t: args.shared(0)?,
+            rows: set(0)?,
+        },
         Op::TopKeys(n) => Form::TopKeys {
             q: args.shared(0)?,
             k: args.shared(1)?,

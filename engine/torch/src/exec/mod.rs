@@ -42,8 +42,15 @@ pub fn run(
     let mut fetched = Vec::with_capacity(wanted.len());
     for value in wanted {
         let Some(found) = run.peek(*value) else {
-            let origin = graph.nodes.get(value.node as usize).map(|n| n.origin.clone()).unwrap_or_default();
-            return Err(ExecError::new("a value was asked for that the checkpoint does not give", &origin));
+            let origin = graph
+                .nodes
+                .get(value.node as usize)
+                .map(|n| n.origin.clone())
+                .unwrap_or_default();
+            return Err(ExecError::new(
+                "a value was asked for that the checkpoint does not give",
+                &origin,
+            ));
         };
         // results must outlive the weights, which may lie in an arena of the reader
         fetched.push(found.settled(weights, &run.entered));
@@ -71,14 +78,21 @@ impl Body<'_> {
             GraphInput::X => Some(RtValue::plain(x.clone())),
             _ => None,
         };
-        let batch = Batch { set: self.set.clone(), inputs: &inputs, compute: self.compute };
+        let batch = Batch {
+            set: self.set.clone(),
+            inputs: &inputs,
+            compute: self.compute,
+        };
         let Some(out) = body.output("out") else {
             return Err(ExecError::new("`experts`: the block has no `out`", self.origin));
         };
         let made = run(body, weights, &batch, &[out])?;
         match made.into_iter().next() {
             Some(RtValue::Tensor { tensor, .. }) => Ok(tensor.raw().shallow_clone()),
-            _ => Err(ExecError::new("`experts`: the block does not return a tensor", self.origin)),
+            _ => Err(ExecError::new(
+                "`experts`: the block does not return a tensor",
+                self.origin,
+            )),
         }
     }
 }
@@ -127,7 +141,15 @@ impl<'a> Run<'a> {
             node.inputs.iter().flatten().for_each(&mut read);
         }
         let results = vec![Vec::new(); nodes];
-        Ok(Run { graph, weights, batch, compute, results, readers, entered: Vec::new() })
+        Ok(Run {
+            graph,
+            weights,
+            batch,
+            compute,
+            results,
+            readers,
+            entered: Vec::new(),
+        })
     }
 
     fn all(&mut self) -> std::result::Result<(), ExecError> {
@@ -150,7 +172,11 @@ impl<'a> Run<'a> {
     fn node(&mut self, index: usize) -> std::result::Result<Results, ExecError> {
         let (graph, weights) = (self.graph, self.weights);
         let node = &graph.nodes[index];
-        let inputs: Vec<Option<RtValue>> = node.inputs.iter().map(|input| input.and_then(|v| self.take(v))).collect();
+        let inputs: Vec<Option<RtValue>> = node
+            .inputs
+            .iter()
+            .map(|input| input.and_then(|v| self.take(v)))
+            .collect();
         match &node.op {
             Op::Input(input) => match (self.batch.inputs)(input) {
                 Some(value) => {
@@ -159,25 +185,38 @@ impl<'a> Run<'a> {
                     }
                     Ok(vec![Some(value)])
                 }
-                None => Err(ExecError::new(format!("{} is not available here", outside(input)), &node.origin)),
+                None => Err(ExecError::new(
+                    format!("{} is not available here", outside(input)),
+                    &node.origin,
+                )),
             },
             Op::Param(id) => match weights.params.get(id.0 as usize) {
                 Some(ParamValue::One(tensor)) => Ok(vec![Some(RtValue::plain(tensor.clone()))]),
                 Some(ParamValue::Absent) => Ok(vec![None]),
                 _ => {
                     let name = graph.params.get(id.0 as usize).map_or("?", |p| p.name.path.as_str());
-                    Err(ExecError::new(format!("parameter `{name}` was not made ready"), &node.origin))
+                    Err(ExecError::new(
+                        format!("parameter `{name}` was not made ready"),
+                        &node.origin,
+                    ))
                 }
             },
             // parameters stored in pieces that the checkpoint does not have
             Op::JoinRows if !inputs.is_empty() && inputs.iter().all(Option::is_none) => Ok(vec![None]),
             Op::Experts(op) => {
-                let body = Body { compute: self.batch.compute, origin: &node.origin, set: &self.batch.set };
+                let body = Body {
+                    compute: self.batch.compute,
+                    origin: &node.origin,
+                    set: &self.batch.set,
+                };
                 eval::mixture(op, &Args::new(inputs), weights.experts.get(&(index as u32)), &body)
             }
             op => {
                 let args = Args::new(inputs);
-                let context = eval::Context { compute: self.compute, set: &self.batch.set };
+                let context = eval::Context {
+                    compute: self.compute,
+                    set: &self.batch.set,
+                };
                 eval::eval(op, &args, &context).map_err(|e| failed(op, &args, e, &node.origin))
             }
         }
@@ -188,7 +227,11 @@ impl<'a> Run<'a> {
         let (node, out) = (value.node as usize, value.out as usize);
         self.readers[node][out] -= 1;
         let slot = self.results[node].get_mut(out)?;
-        if self.readers[node][out] == 0 { slot.take() } else { slot.clone() }
+        if self.readers[node][out] == 0 {
+            slot.take()
+        } else {
+            slot.clone()
+        }
     }
 
     fn peek(&self, value: Value) -> Option<RtValue> {
@@ -223,7 +266,10 @@ impl RtValue {
     fn settled(self, weights: &Weights, entered: &[Tensor]) -> RtValue {
         let settle = |tensor: Tensor| tensor.settled(entered.iter().chain(weights.tensors()));
         match self {
-            RtValue::Tensor { tensor, rows } => RtValue::Tensor { tensor: settle(tensor), rows },
+            RtValue::Tensor { tensor, rows } => RtValue::Tensor {
+                tensor: settle(tensor),
+                rows,
+            },
             RtValue::Bias(bias) => RtValue::Bias(Arc::new(bias.map_tensors(&settle))),
             scalar => scalar,
         }

@@ -12,7 +12,9 @@ use std::sync::Arc;
 /// Computes one of the sequence mixers.
 pub(super) fn mix(op: &Op, args: &Args) -> Result<Results> {
     let tensor = |slot| args.tensor(slot);
-    let Some(set) = args.any_rows() else { fail!("the inputs have no token set: their rows belong to no sequence") };
+    let Some(set) = args.any_rows() else {
+        fail!("the inputs have no token set: their rows belong to no sequence")
+    };
     let offsets = set.offsets();
     let made = match op {
         Op::CausalConv1d => mix::causal_conv1d(&tensor(0)?, &tensor(1)?, args.optional(2)?.as_ref(), offsets)?,
@@ -20,7 +22,12 @@ pub(super) fn mix(op: &Op, args: &Args) -> Result<Results> {
         Op::ModalConv => mix::modal_conv(&tensor(0)?, &tensor(1)?, &tensor(2)?, offsets)?,
         Op::DynamicConv => mix::dynamic_conv(&tensor(0)?, &tensor(1)?, offsets)?,
         Op::Fourier => mix::fourier(&tensor(0)?, offsets)?,
-        Op::RowConv { stride, padding, groups, dilation } => {
+        Op::RowConv {
+            stride,
+            padding,
+            groups,
+            dilation,
+        } => {
             let stencil = Stencil {
                 stride: *stride as i64,
                 padding: (padding.0 as i64, padding.1 as i64),
@@ -42,7 +49,13 @@ pub(super) fn mix(op: &Op, args: &Args) -> Result<Results> {
 /// A convolution that may leave each sequence another number of rows: then their positions count anew.
 fn row_conv(args: &Args, stencil: Stencil, set: &Arc<RowSet>) -> Result<Results> {
     let bias = args.optional(2)?;
-    let (made, limits) = mix::row_conv(&args.tensor(0)?, &args.tensor(1)?, bias.as_ref(), stencil, set.offsets())?;
+    let (made, limits) = mix::row_conv(
+        &args.tensor(0)?,
+        &args.tensor(1)?,
+        bias.as_ref(),
+        stencil,
+        set.offsets(),
+    )?;
     if limits == set.offsets() {
         return Ok(vec![Some(labelled(made, Some(set)))]);
     }
@@ -52,8 +65,7 @@ fn row_conv(args: &Args, stencil: Stencil, set: &Arc<RowSet>) -> Result<Results>
 }
 
 fn linear_scan(normalize: Option<ScanNormalize>, args: &Args, offsets: &[i64]) -> Result<tch::Tensor> {
-    let [q, k, decay, beta, a, b, bonus, gain] =
-        [0, 1, 3, 4, 5, 6, 7, 8].map(|slot| args.optional(slot));
+    let [q, k, decay, beta, a, b, bonus, gain] = [0, 1, 3, 4, 5, 6, 7, 8].map(|slot| args.optional(slot));
     let v = args.tensor(2)?;
     let (q, k, decay, beta) = (q?, k?, decay?, beta?);
     let (a, b, bonus, gain) = (a?, b?, bonus?, gain?);

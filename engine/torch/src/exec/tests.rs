@@ -20,7 +20,10 @@ struct Builder {
 impl Builder {
     fn op(&mut self, op: Op, inputs: &[Value]) -> Value {
         let chain = format!("decoder.0 > node {}", self.graph.nodes.len());
-        let origin = Origin { chain, ..Origin::default() };
+        let origin = Origin {
+            chain,
+            ..Origin::default()
+        };
         self.graph.push(op, inputs.iter().map(|v| Some(*v)).collect(), origin)
     }
 
@@ -29,15 +32,28 @@ impl Builder {
     }
 
     fn param(&mut self, value: ParamValue, form: ParamForm, shape: Option<Vec<u64>>) -> Value {
-        let name = ParamName { base: Base::Root, path: format!("p{}", self.params.len()) };
+        let name = ParamName {
+            base: Base::Root,
+            path: format!("p{}", self.params.len()),
+        };
         let optional = matches!(value, ParamValue::Absent);
-        self.graph.params.push(Param { name, shape, optional, form, origin: Origin::default() });
+        self.graph.params.push(Param {
+            name,
+            shape,
+            optional,
+            form,
+            origin: Origin::default(),
+        });
         self.params.push(value);
         self.op(Op::Param(ParamId(self.params.len() as u32 - 1)), &[])
     }
 
     fn weight(&mut self, value: &tch::Tensor) -> Value {
-        self.param(ParamValue::One(Tensor::own(value.shallow_clone())), ParamForm::One, None)
+        self.param(
+            ParamValue::One(Tensor::own(value.shallow_clone())),
+            ParamForm::One,
+            None,
+        )
     }
 
     fn run(
@@ -48,7 +64,10 @@ impl Builder {
         wanted: &[Value],
     ) -> std::result::Result<Vec<RtValue>, ExecError> {
         let set = Arc::new(RowSet::from_lengths(lengths).unwrap());
-        let raw = Weights { params: self.params.clone(), experts: HashMap::new() };
+        let raw = Weights {
+            params: self.params.clone(),
+            experts: HashMap::new(),
+        };
         let weights = prepare(&self.graph, raw, compute)?;
         let x = Tensor::own(x.shallow_clone());
         let inputs = |input: &GraphInput| match input {
@@ -60,7 +79,16 @@ impl Builder {
             }
             _ => None,
         };
-        run(&self.graph, &weights, &Batch { set: set.clone(), inputs: &inputs, compute }, wanted)
+        run(
+            &self.graph,
+            &weights,
+            &Batch {
+                set: set.clone(),
+                inputs: &inputs,
+                compute,
+            },
+            wanted,
+        )
     }
 }
 
@@ -76,15 +104,41 @@ fn llama(seed: u64) -> (Builder, Value) {
         next += 1;
         b.weight(&random(shape, next))
     };
-    let norm = Op::RmsNorm { eps: Num(1e-6), offset: Num(0.0), groups: 1 };
+    let norm = Op::RmsNorm {
+        eps: Num(1e-6),
+        offset: Num(0.0),
+        groups: 1,
+    };
     let linear = Op::Linear { transposed: false };
     let inv_freq = Rope::base(10000.0, 4).into_iter().map(Num).collect();
-    let frequencies = Frequencies::Fixed { inv_freq, scale: Num(1.0) };
-    let rope = Op::Rotary(Rope { width: 4, interleaved: false, frequencies, axes: Axes::One });
-    let heads = |heads| Op::SplitHeads { heads: Some(heads), dim: Some(4) };
+    let frequencies = Frequencies::Fixed {
+        inv_freq,
+        scale: Num(1.0),
+    };
+    let rope = Op::Rotary(Rope {
+        width: 4,
+        interleaved: false,
+        frequencies,
+        axes: Axes::One,
+    });
+    let heads = |heads| Op::SplitHeads {
+        heads: Some(heads),
+        dim: Some(4),
+    };
     let x = b.input(GraphInput::X);
-    let (n1, wq, wk, wv, wo) = (w(&mut b, &[8]), w(&mut b, &[8, 8]), w(&mut b, &[4, 8]), w(&mut b, &[4, 8]), w(&mut b, &[8, 8]));
-    let (n2, gate, up, down) = (w(&mut b, &[8]), w(&mut b, &[12, 8]), w(&mut b, &[12, 8]), w(&mut b, &[8, 12]));
+    let (n1, wq, wk, wv, wo) = (
+        w(&mut b, &[8]),
+        w(&mut b, &[8, 8]),
+        w(&mut b, &[4, 8]),
+        w(&mut b, &[4, 8]),
+        w(&mut b, &[8, 8]),
+    );
+    let (n2, gate, up, down) = (
+        w(&mut b, &[8]),
+        w(&mut b, &[12, 8]),
+        w(&mut b, &[12, 8]),
+        w(&mut b, &[8, 12]),
+    );
     let n = b.op(norm.clone(), &[x, n1]);
     let project = |b: &mut Builder, w, count| {
         let y = b.op(linear.clone(), &[n, w]);
@@ -92,7 +146,14 @@ fn llama(seed: u64) -> (Builder, Value) {
     };
     let (q, k, v) = (project(&mut b, wq, 2), project(&mut b, wk, 1), project(&mut b, wv, 1));
     let (q, k) = (b.op(rope.clone(), &[q]), b.op(rope, &[k]));
-    let attend = Attend { causal: true, window: None, chunk: None, scale: None, softcap: None, lse: false };
+    let attend = Attend {
+        causal: true,
+        window: None,
+        chunk: None,
+        scale: None,
+        softcap: None,
+        lse: false,
+    };
     let a = b.op(Op::Attend(attend), &[q, k, v]);
     let a = b.op(Op::MergeHeads, &[a]);
     let a = b.op(linear.clone(), &[a, wo]);
@@ -158,7 +219,14 @@ fn a_token_column_stands_before_other_dims() {
     let two = b.op(Op::Const(Scalar::Int(2)), &[]);
     let doubled = mul(&mut b, at, two);
     let ones = random(&[3, 2], 5).ones_like();
-    let made = b.run(&[3], &ones, DType::F32, &[angles, turned, scaled, squares, deep, doubled]).unwrap();
+    let made = b
+        .run(
+            &[3],
+            &ones,
+            DType::F32,
+            &[angles, turned, scaled, squares, deep, doubled],
+        )
+        .unwrap();
     let made: Vec<tch::Tensor> = made.iter().map(raw).collect();
     assert_eq!(floats(&made[0]), [0.0, 0.0, 0.0, 0.0, 1.0, 2.0, 0.0, 2.0, 4.0]);
     assert_eq!((made[1].size(), floats(&made[1])), (vec![3, 3], floats(&made[0])));
@@ -171,7 +239,10 @@ fn a_token_column_stands_before_other_dims() {
 #[test]
 fn numbers_are_computed_without_tensors() {
     let mut b = Builder::default();
-    let (two, three) = (b.op(Op::Const(Scalar::Int(2)), &[]), b.op(Op::Const(Scalar::Int(3)), &[]));
+    let (two, three) = (
+        b.op(Op::Const(Scalar::Int(2)), &[]),
+        b.op(Op::Const(Scalar::Int(3)), &[]),
+    );
     let sum = b.op(Op::Binary(BinaryOp::Add), &[two, three]);
     let root = b.op(Op::Unary(UnaryOp::Rsqrt), &[sum]);
     let made = b.run(&[1], &random(&[1, 1], 1), DType::F32, &[sum, root]).unwrap();
@@ -218,7 +289,10 @@ fn errors_name_the_operation_the_shapes_and_the_place() {
     let y = b.op(Op::Linear { transposed: false }, &[x, w]);
     let error = b.run(&[2], &random(&[2, 4], 1), DType::F32, &[y]).unwrap_err();
     assert_eq!(error.origin.chain, "decoder.0 > node 2");
-    assert!(error.message.starts_with("`linear` of [2, 4] F32, [3, 5] F32:"), "{error}");
+    assert!(
+        error.message.starts_with("`linear` of [2, 4] F32, [3, 5] F32:"),
+        "{error}"
+    );
     let z = b.op(Op::MatMul, &[w, w]);
     let error = b.run(&[2], &random(&[2, 4], 1), DType::F32, &[z]).unwrap_err();
     assert!(!error.message.contains('\n'), "the C++ stack is cut off: {error}");
@@ -229,7 +303,11 @@ fn parameters_are_stacked_shaped_and_converted() {
     let mut b = Builder::default();
     let pieces = (0..3).map(|i| Tensor::own(random(&[2, 2], i))).collect();
     let stacked = b.param(ParamValue::Many(pieces), ParamForm::Stack { count: 3 }, None);
-    let shaped = b.param(ParamValue::One(Tensor::own(random(&[2, 6], 7))), ParamForm::One, Some(vec![3, 4]));
+    let shaped = b.param(
+        ParamValue::One(Tensor::own(random(&[2, 6], 7))),
+        ParamForm::One,
+        Some(vec![3, 4]),
+    );
     let x = b.input(GraphInput::X);
     let vector = b.weight(&random(&[4], 8));
     let ids = b.input(GraphInput::Tokens);
@@ -237,12 +315,36 @@ fn parameters_are_stacked_shaped_and_converted() {
     let row = b.op(Op::Embedding, &[ids, table]);
     let y = b.op(Op::Linear { transposed: false }, &[x, shaped]);
     let z = b.op(Op::Binary(BinaryOp::Mul), &[x, vector]);
-    let made = b.run(&[2], &random(&[2, 4], 1).to_kind(Kind::BFloat16), DType::BF16, &[stacked, shaped, y, z, row, table]).unwrap();
+    let made = b
+        .run(
+            &[2],
+            &random(&[2, 4], 1).to_kind(Kind::BFloat16),
+            DType::BF16,
+            &[stacked, shaped, y, z, row, table],
+        )
+        .unwrap();
     let kinds: Vec<Kind> = made.iter().map(|v| raw(v).kind()).collect();
     // a matrix and its product are narrow, what only stands in sums and products stays as stored
-    assert_eq!(kinds, [Kind::Float, Kind::BFloat16, Kind::BFloat16, Kind::Float, Kind::BFloat16, Kind::Float]);
-    assert_eq!((raw(&made[0]).size(), raw(&made[1]).size()), (vec![3, 2, 2], vec![3, 4]));
-    let wrong = b.param(ParamValue::One(Tensor::own(random(&[5], 7))), ParamForm::One, Some(vec![3, 4]));
+    assert_eq!(
+        kinds,
+        [
+            Kind::Float,
+            Kind::BFloat16,
+            Kind::BFloat16,
+            Kind::Float,
+            Kind::BFloat16,
+            Kind::Float
+        ]
+    );
+    assert_eq!(
+        (raw(&made[0]).size(), raw(&made[1]).size()),
+        (vec![3, 2, 2], vec![3, 4])
+    );
+    let wrong = b.param(
+        ParamValue::One(Tensor::own(random(&[5], 7))),
+        ParamForm::One,
+        Some(vec![3, 4]),
+    );
     let error = b.run(&[2], &random(&[2, 4], 1), DType::F32, &[wrong]).unwrap_err();
     assert!(error.message.starts_with("parameter `p4`:"), "{error}");
 }
@@ -255,7 +357,15 @@ fn results_that_look_into_foreign_memory_keep_it() {
     let mut b = Builder::default();
     let w = b.param(ParamValue::One(view), ParamForm::One, None);
     let turned = b.op(Op::Transpose, &[w]);
-    let bias = b.op(Op::RelativeBias { buckets: 2, max_distance: 4, bidirectional: false, ahead: 0 }, &[w]);
+    let bias = b.op(
+        Op::RelativeBias {
+            buckets: 2,
+            max_distance: 4,
+            bidirectional: false,
+            ahead: 0,
+        },
+        &[w],
+    );
     let made = b.run(&[1], &random(&[1, 1], 1), DType::F32, &[turned, bias]).unwrap();
     drop(b);
     assert_eq!(Arc::strong_count(&owner), 3, "ours, the matrix, the bias");
@@ -271,7 +381,9 @@ fn rows_that_change_get_a_set_of_their_own() {
     let sums = b.op(Op::BlockSums(2), &[x]);
     let at = b.op(Op::RowPositions, &[sums]);
     let first = b.op(Op::FirstToken, &[x]);
-    let made = b.run(&[4, 3], &random(&[7, 2], 1), DType::F32, &[sums, at, first]).unwrap();
+    let made = b
+        .run(&[4, 3], &random(&[7, 2], 1), DType::F32, &[sums, at, first])
+        .unwrap();
     assert_eq!(made[0].rows().unwrap().offsets(), [0, 2, 3]);
     assert_eq!(floats(&raw(&made[1])), [0.0, 1.0, 0.0]);
     assert!(made[2].rows().is_none() && raw(&made[2]).size() == [2, 2]);
@@ -287,10 +399,20 @@ fn sequence_mixers_are_reached() {
     let zero = b.op(Op::Binary(BinaryOp::Mul), &[x, one]);
     let wave = b.op(Op::Fourier, &[zero]);
     let wide = b.weight(&random(&[4, 4, 2], 3));
-    let strided = b.op(Op::RowConv { stride: 2, padding: (0, 0), groups: 1, dilation: 1 }, &[x, wide]);
+    let strided = b.op(
+        Op::RowConv {
+            stride: 2,
+            padding: (0, 0),
+            groups: 1,
+            dilation: 1,
+        },
+        &[x, wide],
+    );
     let a = b.op(Op::Activation(Activation::Sigmoid), &[x]);
     let sum = b.op(Op::Recurrence, &[a, x]);
-    let made = b.run(&[4, 3], &random(&[7, 4], 1), DType::F32, &[conv, wave, strided, sum]).unwrap();
+    let made = b
+        .run(&[4, 3], &random(&[7, 4], 1), DType::F32, &[conv, wave, strided, sum])
+        .unwrap();
     assert_eq!(raw(&made[0]).size(), [7, 4]);
     assert_eq!(made[2].rows().unwrap().offsets(), [0, 2, 3]);
     let (gate, value) = (floats(&random(&[7, 4], 1).sigmoid()), floats(&random(&[7, 4], 1)));

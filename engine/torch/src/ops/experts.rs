@@ -54,7 +54,9 @@ pub(crate) fn experts(
     match sink {
         Some(sink) => cast(&sink.out, kind).and_then(|out| plan.shaped(op, out)).map_err(here),
         // no token chose anything: the width is that of the input
-        None => Sink::new(op, &plan, mixture.x).and_then(|s| plan.shaped(op, cast(&s.out, kind)?)).map_err(here),
+        None => Sink::new(op, &plan, mixture.x)
+            .and_then(|s| plan.shaped(op, cast(&s.out, kind)?))
+            .map_err(here),
     }
 }
 
@@ -70,7 +72,9 @@ impl Groups {
     fn new(op: &Experts, mixture: &Mixture) -> Result<Groups> {
         let size = mixture.x.size();
         let shape = mixture.index.shape();
-        let [rows, k] = shape[..] else { fail!("an index of shape {shape:?}, [N, k] is expected") };
+        let [rows, k] = shape[..] else {
+            fail!("an index of shape {shape:?}, [N, k] is expected")
+        };
         let own_inputs = match size[..] {
             [n, _] if n == rows => false,
             [n, slots, _] if n == rows && slots == k => true,
@@ -91,33 +95,43 @@ impl Groups {
             by_expert[*expert as usize].push(slot as i64);
         }
         if let Some(capacity) = op.capacity {
-            let Some(set) = mixture.set else { fail!("`capacity` needs rows of sequences") };
+            let Some(set) = mixture.set else {
+                fail!("`capacity` needs rows of sequences")
+            };
             for slots in &mut by_expert {
                 *slots = within_capacity(slots, k, capacity, set);
             }
         }
-        Ok(Groups { rows, k, by_expert, own_inputs })
+        Ok(Groups {
+            rows,
+            k,
+            by_expert,
+            own_inputs,
+        })
     }
 
     /// The inputs of some slots, `[n, C]`.
     fn input(&self, op: &Experts, mixture: &Mixture, slots: &[i64]) -> Result<Tensor> {
         let picked = if self.own_inputs {
-            mixture.x.f_flatten(0, 1)?.f_index_select(0, &self.ids(slots, mixture)?)?
+            mixture
+                .x
+                .f_flatten(0, 1)?
+                .f_index_select(0, &self.ids(slots, mixture)?)?
         } else {
             let rows: Vec<i64> = slots.iter().map(|slot| slot / self.k).collect();
             mixture.x.f_index_select(0, &self.ids(&rows, mixture)?)?
         };
         match mixture.weight {
-            Some(_) if op.scale_input => {
-                cast(&picked.f_mul(&self.weights(mixture, slots)?)?, picked.kind())
-            }
+            Some(_) if op.scale_input => cast(&picked.f_mul(&self.weights(mixture, slots)?)?, picked.kind()),
             _ => Ok(picked),
         }
     }
 
     /// The weights of some slots, `[n, 1]` f32.
     fn weights(&self, mixture: &Mixture, slots: &[i64]) -> Result<Tensor> {
-        let Some(weight) = mixture.weight else { fail!("no weights") };
+        let Some(weight) = mixture.weight else {
+            fail!("no weights")
+        };
         let flat = cast(weight, Kind::Float)?.f_reshape([-1])?;
         Ok(flat.f_index_select(0, &self.ids(slots, mixture)?)?.f_unsqueeze(1)?)
     }
@@ -127,7 +141,11 @@ impl Groups {
     }
 
     fn shaped(&self, op: &Experts, out: Tensor) -> Result<Tensor> {
-        if op.keep { Ok(out.f_reshape([self.rows, self.k, *out.size().last().unwrap_or(&0)])?) } else { Ok(out) }
+        if op.keep {
+            Ok(out.f_reshape([self.rows, self.k, *out.size().last().unwrap_or(&0)])?)
+        } else {
+            Ok(out)
+        }
     }
 }
 
@@ -157,8 +175,14 @@ struct Sink {
 impl Sink {
     fn new(op: &Experts, plan: &Groups, like: &Tensor) -> Result<Sink> {
         let width = like.size().last().copied().unwrap_or(0);
-        let (rows, kind) = if op.keep { (plan.rows * plan.k, like.kind()) } else { (plan.rows, Kind::Float) };
-        Ok(Sink { out: Tensor::f_zeros([rows, width], (kind, like.device()))? })
+        let (rows, kind) = if op.keep {
+            (plan.rows * plan.k, like.kind())
+        } else {
+            (plan.rows, Kind::Float)
+        };
+        Ok(Sink {
+            out: Tensor::f_zeros([rows, width], (kind, like.device()))?,
+        })
     }
 
     fn add(&mut self, op: &Experts, plan: &Groups, mixture: &Mixture, slots: &[i64], output: &Tensor) -> Result<()> {

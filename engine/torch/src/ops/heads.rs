@@ -7,7 +7,9 @@ use tch::Tensor;
 /// `[.., H*D]` -> `[.., H, D]` (`Op::SplitHeads`).
 pub(crate) fn split_heads(x: &Tensor, heads: Option<u64>, dim: Option<u64>) -> Result<Tensor> {
     let size = x.size();
-    let Some(width) = size.last().copied() else { fail!("a single number has no heads") };
+    let Some(width) = size.last().copied() else {
+        fail!("a single number has no heads")
+    };
     let (heads, dim) = (heads.map(|h| h as i64), dim.map(|d| d as i64));
     let other = |known: i64| if known > 0 { width / known } else { 0 };
     let (heads, dim) = match (heads, dim) {
@@ -28,7 +30,9 @@ pub(crate) fn split_heads(x: &Tensor, heads: Option<u64>, dim: Option<u64>) -> R
 /// `[.., H, D]` -> `[.., H*D]` (`Op::MergeHeads`).
 pub(crate) fn merge_heads(x: &Tensor) -> Result<Tensor> {
     let mut size = x.size();
-    let (Some(dim), Some(heads)) = (size.pop(), size.pop()) else { fail!("shape {:?} has no heads", x.size()) };
+    let (Some(dim), Some(heads)) = (size.pop(), size.pop()) else {
+        fail!("shape {:?} has no heads", x.size())
+    };
     size.push(heads * dim);
     Ok(x.f_reshape(size)?)
 }
@@ -36,7 +40,9 @@ pub(crate) fn merge_heads(x: &Tensor) -> Result<Tensor> {
 /// `[N, H, D]` -> `[N, H*n, D]` (`Op::RepeatHeads`).
 pub(crate) fn repeat_heads(x: &Tensor, n: u64, tile: bool) -> Result<Tensor> {
     let size = x.size();
-    let [rows, heads, dim] = size[..] else { fail!("`repeat_heads` wants [N, H, D], this is {size:?}") };
+    let [rows, heads, dim] = size[..] else {
+        fail!("`repeat_heads` wants [N, H, D], this is {size:?}")
+    };
     let n = n as i64;
     let spread = if tile {
         x.f_unsqueeze(1)?.f_expand([rows, n, heads, dim], false)?
@@ -48,13 +54,18 @@ pub(crate) fn repeat_heads(x: &Tensor, n: u64, tile: bool) -> Result<Tensor> {
 
 /// Parts along the last dim (`Op::Split`), sharing the data.
 pub(crate) fn split(x: &Tensor, sizes: &Sizes) -> Result<Vec<Tensor>> {
-    let Some(width) = x.size().last().copied() else { fail!("a single number cannot be split") };
+    let Some(width) = x.size().last().copied() else {
+        fail!("a single number cannot be split")
+    };
     let sizes: Vec<i64> = match sizes {
         Sizes::Each(sizes) => sizes.iter().map(|s| *s as i64).collect(),
         Sizes::Equal(n) => vec![width / (*n).max(1) as i64; *n as usize],
     };
     if sizes.iter().sum::<i64>() != width {
-        fail!("the parts {sizes:?} do not add up to the {width} features of {:?}", x.size());
+        fail!(
+            "the parts {sizes:?} do not add up to the {width} features of {:?}",
+            x.size()
+        );
     }
     let mut at = 0;
     let mut parts = Vec::with_capacity(sizes.len());
@@ -67,7 +78,9 @@ pub(crate) fn split(x: &Tensor, sizes: &Sizes) -> Result<Vec<Tensor>> {
 
 /// Elements start .. end of the last dim (`Op::Slice`); negative counts from the end.
 pub(crate) fn slice(x: &Tensor, start: Option<i64>, end: Option<i64>) -> Result<Tensor> {
-    let Some(width) = x.size().last().copied() else { fail!("a single number cannot be sliced") };
+    let Some(width) = x.size().last().copied() else {
+        fail!("a single number cannot be sliced")
+    };
     let place = |at: i64| if at < 0 { at + width } else { at };
     let (start, end) = (place(start.unwrap_or(0)), place(end.unwrap_or(width)));
     if start < 0 || end > width || start > end {
@@ -93,7 +106,11 @@ pub(crate) fn concat(parts: &[Tensor]) -> Result<Tensor> {
     }
     let spread = parts.iter().map(|part| {
         common[rank - 1] = part.size()[rank - 1];
-        if part.size() == common { Ok(part.shallow_clone()) } else { part.f_expand(&common[..], false) }
+        if part.size() == common {
+            Ok(part.shallow_clone())
+        } else {
+            part.f_expand(&common[..], false)
+        }
     });
     let spread = spread.collect::<std::result::Result<Vec<_>, _>>()?;
     Ok(Tensor::f_cat(&spread, -1)?)

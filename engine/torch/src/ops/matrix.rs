@@ -16,9 +16,17 @@ pub(crate) fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, transposed: 
         2 | 3 => w.shallow_clone(),
         _ => fail!("a weight of shape {:?} is no matrix", w.size()),
     };
-    let inner = if transposed { flat.size()[flat.dim() - 2] } else { flat.size()[flat.dim() - 1] };
+    let inner = if transposed {
+        flat.size()[flat.dim() - 2]
+    } else {
+        flat.size()[flat.dim() - 1]
+    };
     if x.size().last() != Some(&inner) {
-        fail!("x {:?} and weight {:?} do not fit: {inner} features are expected", x.size(), w.size());
+        fail!(
+            "x {:?} and weight {:?} do not fit: {inner} features are expected",
+            x.size(),
+            w.size()
+        );
     }
     let bias = bias.map(|b| cast(b, compute)).transpose()?;
     if flat.dim() == 3 {
@@ -37,9 +45,16 @@ fn per_head(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, transposed: bool) -> 
     let size = x.size();
     let (heads, inner) = (w.size()[0], size[size.len() - 1]);
     if size.len() < 2 || size[size.len() - 2] != heads {
-        fail!("x {size:?} and weight {:?} do not fit: {heads} heads are expected", w.size());
+        fail!(
+            "x {size:?} and weight {:?} do not fit: {heads} heads are expected",
+            w.size()
+        );
     }
-    let w = if transposed { w.shallow_clone() } else { w.f_transpose(1, 2)? };
+    let w = if transposed {
+        w.shallow_clone()
+    } else {
+        w.f_transpose(1, 2)?
+    };
     let flat = x.f_reshape([-1, heads, inner])?.f_transpose(0, 1)?;
     let y = flat.f_bmm(&w)?.f_transpose(0, 1)?;
     let mut out = size;
@@ -64,7 +79,8 @@ fn in_pieces(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, compute: Kind) -> Re
         let len = step.min(rows - start);
         let piece = cast(&w.f_narrow(0, start, len)?, compute)?;
         let bias = bias.map(|b| b.f_narrow(0, start, len)).transpose()?;
-        out.f_narrow(-1, start, len)?.f_copy_(&x.f_linear(&piece, bias.as_ref())?)?;
+        out.f_narrow(-1, start, len)?
+            .f_copy_(&x.f_linear(&piece, bias.as_ref())?)?;
     }
     Ok(out)
 }
@@ -88,12 +104,19 @@ pub(crate) fn embedding(ids: &Tensor, table: &Tensor, compute: Kind) -> Result<T
     let flat = ids.f_reshape([-1])?;
     let mut size = ids.size();
     size.extend(&table.size()[1..]);
-    cast(&table.f_index_select(0, &cast(&flat, Kind::Int64)?)?.f_reshape(size)?, compute)
+    cast(
+        &table.f_index_select(0, &cast(&flat, Kind::Int64)?)?.f_reshape(size)?,
+        compute,
+    )
 }
 
 /// a b with leading dims broadcast (`Op::MatMul`); operands of unequal dtypes meet in `compute`.
 pub(crate) fn matmul(a: &Tensor, b: &Tensor, compute: Kind) -> Result<Tensor> {
-    let kind = if a.kind() == b.kind() && is_float(a.kind()) { a.kind() } else { compute };
+    let kind = if a.kind() == b.kind() && is_float(a.kind()) {
+        a.kind()
+    } else {
+        compute
+    };
     Ok(cast(a, kind)?.f_matmul(&cast(b, kind)?)?)
 }
 

@@ -1,5 +1,6 @@
 //! Norms: computed in f32, returned in the type of x.
 
+use super::blocks::by_rows;
 use crate::error::{Result, fail};
 use crate::kinds::{cast, float_kind, upcast};
 use tch::{Kind, Tensor};
@@ -26,25 +27,62 @@ pub(crate) fn layer_norm(
         }
     }
     let parts = in_groups(&upcast(x)?, groups)?;
-    let normed = parts.f_layer_norm([parts.size()[parts.dim() - 1]], None::<Tensor>, None::<Tensor>, eps, false)?;
-    scaled(normed.f_reshape(x.size())?, weight.as_ref(), bias.as_ref(), float_kind(x))
+    let normed = parts.f_layer_norm(
+        [parts.size()[parts.dim() - 1]],
+        None::<Tensor>,
+        None::<Tensor>,
+        eps,
+        false,
+    )?;
+    scaled(
+        normed.f_reshape(x.size())?,
+        weight.as_ref(),
+        bias.as_ref(),
+        float_kind(x),
+    )
 }
 
 /// x / sqrt(mean x² + eps) * (offset + weight) (`Op::RmsNorm`).
 pub(crate) fn rms_norm(x: &Tensor, weight: Option<&Tensor>, eps: f64, offset: f64, groups: u64) -> Result<Tensor> {
+    if x.dim() == 1 {
+        return Ok(rms_norm(&x.f_unsqueeze(0)?, weight, eps, offset, groups)?.f_squeeze_dim(0)?);
+    }
     let weight = weight.map(|w| shifted(w, offset)).transpose()?;
-    let parts = in_groups(&cast(x, float_kind(x))?, groups)?;
-    let width = parts.size()[parts.dim() - 1];
-    // one pass that reads x and accumulates in f32
-    let norm = parts.f_linalg_norm(2.0, -1, true, Kind::Float)?;
-    let factor = norm.f_square()?.f_div_scalar_(width as f64)?.f_add_scalar_(eps)?.f_rsqrt_()?;
-    scaled(parts.f_mul(&factor)?.f_reshape(x.size())?, weight.as_ref(), None, float_kind(x))
+    let _ = in_groups(x, groups)?; // before any block, so that the error shows the shape of x
+    fits(x, weight.as_ref())?;
+    by_rows(x, float_kind(x), |rows, mut out| {
+        let wide = upcast(&x.f_narrow(0, rows.start, rows.end - rows.start)?)?;
+        let parts = in_groups(&wide, groups)?;
+        let mean = parts.f_square()?.f_mean_dim(-1, true, None)?;
+        let factor = mean.f_add_scalar(eps)?.f_rsqrt_()?;
+        let mut y = parts.f_mul(&factor)?.f_reshape(wide.size())?;
+        if let Some(weight) = &weight {
+            y = y.f_mul_(weight)?;
+        }
+        Ok(out.f_copy_(&y)?)
+    })
+}
+
+/// An error unless the weight broadcasts to x without its rows.
+fn fits(x: &Tensor, weight: Option<&Tensor>) -> Result<()> {
+    let Some(weight) = weight else { return Ok(()) };
+    let (of_x, of_w) = (x.size(), weight.size());
+    let pairs = of_x.iter().rev().zip(of_w.iter().rev());
+    let per_row = of_w.len() == of_x.len() && of_w[0] != 1;
+    if per_row || of_w.len() > of_x.len() || pairs.clone().any(|(x, w)| w != x && *w != 1) {
+        fail!("a weight of shape {of_w:?} for rows of shape {:?}", &of_x[1..]);
+    }
+    Ok(())
 }
 
 /// x / sqrt(sum x² + eps) (`Op::L2Norm`).
 pub(crate) fn l2_norm(x: &Tensor, eps: f64) -> Result<Tensor> {
     last_dim(x)?;
-    let factor = upcast(x)?.f_square()?.f_sum_dim_intlist(-1, true, None)?.f_add_scalar_(eps)?.f_rsqrt_()?;
+    let factor = upcast(x)?
+        .f_square()?
+        .f_sum_dim_intlist(-1, true, None)?
+        .f_add_scalar_(eps)?
+        .f_rsqrt_()?;
     cast(&x.f_mul(&factor)?, float_kind(x))
 }
 
@@ -59,7 +97,11 @@ pub(crate) fn normalize(x: &Tensor, eps: f64) -> Result<Tensor> {
 /// The weight plus its offset, in f32.
 fn shifted(weight: &Tensor, offset: f64) -> Result<Tensor> {
     let weight = cast(weight, Kind::Float)?;
-    if offset == 0.0 { Ok(weight) } else { Ok(weight.f_add_scalar(offset)?) }
+    if offset == 0.0 {
+        Ok(weight)
+    } else {
+        Ok(weight.f_add_scalar(offset)?)
+    }
 }
 
 /// `fresh`, which nobody else holds, times weight plus bias, as `kind`.
@@ -76,9 +118,16 @@ fn scaled(mut fresh: Tensor, weight: Option<&Tensor>, bias: Option<&Tensor>, kin
 fn in_groups(x: &Tensor, groups: u64) -> Result<Tensor> {
     let (width, groups) = (last_dim(x)?, groups.max(1) as i64);
     if width % groups != 0 {
-        fail!("the last dim of {:?} cannot be cut into {groups} equal groups", x.size());
+        fail!(
+            "the last dim of {:?} cannot be cut into {groups} equal groups",
+            x.size()
+        );
     }
-    if groups == 1 { Ok(x.shallow_clone()) } else { Ok(x.f_unflatten(-1, [groups, width / groups])?) }
+    if groups == 1 {
+        Ok(x.shallow_clone())
+    } else {
+        Ok(x.f_unflatten(-1, [groups, width / groups])?)
+    }
 }
 
 fn last_dim(x: &Tensor) -> Result<i64> {

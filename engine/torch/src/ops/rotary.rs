@@ -1,9 +1,11 @@
 //! Rotary position embeddings (arXiv 2104.09864); angles, cos and sin in f32.
 
+use super::blocks::by_rows;
 use crate::error::{Result, fail};
 use crate::kinds::{cast, upcast};
 use crate::{RowSet, Tensor as Shared};
 use sli_model::{Axes, Rope};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use tch::{Device, Kind, Tensor};
 
@@ -22,28 +24,38 @@ pub(crate) fn rotary(x: &Tensor, rope: &Rope, at: &Shared, set: Option<&RowSet>)
     }
     let (cos, sin) = angles(rope, at, set)?;
     if cos.size() != [size[0], half] {
-        fail!("positions of shape {:?} for {} rows and {half} pairs", at.shape(), size[0]);
+        fail!(
+            "positions of shape {:?} for {} rows and {half} pairs",
+            at.shape(),
+            size[0]
+        );
     }
     let (cos, sin) = (cos.f_unsqueeze(1)?, sin.f_unsqueeze(1)?);
-    let out = Tensor::f_empty(&size, (x.kind(), x.device()))?;
-    let halves = |t: &Tensor| -> Result<(Tensor, Tensor)> {
-        let turned = t.f_narrow(-1, 0, width)?;
-        if rope.interleaved {
-            let pairs = turned.f_unflatten(-1, [half, 2])?;
-            return Ok((pairs.f_select(-1, 0)?, pairs.f_select(-1, 1)?));
-        }
-        Ok((turned.f_narrow(-1, 0, half)?, turned.f_narrow(-1, half, half)?))
-    };
-    let (a, b) = halves(x)?;
-    let (a, b) = (upcast(&a)?, upcast(&b)?);
-    let (mut to_a, mut to_b) = halves(&out)?;
-    to_a.f_copy_(&a.f_mul(&cos)?.f_sub_(&b.f_mul(&sin)?)?)?;
-    to_b.f_copy_(&b.f_mul(&cos)?.f_add_(&a.f_mul(&sin)?)?)?;
-    if width < size[2] {
+    by_rows(x, x.kind(), |rows, out| {
+        let own = |t: &Tensor| t.f_narrow(0, rows.start, rows.end - rows.start);
+        let (x, cos, sin) = (own(x)?, own(&cos)?, own(&sin)?);
+        let (a, b) = pairs(&x, rope)?;
+        let (a, b) = (upcast(&a)?, upcast(&b)?);
+        let (mut to_a, mut to_b) = pairs(&out, rope)?;
+        to_a.f_copy_(&a.f_mul(&cos)?.f_sub_(&b.f_mul(&sin)?)?)?;
+        to_b.f_copy_(&b.f_mul(&cos)?.f_add_(&a.f_mul(&sin)?)?)?;
         let rest = size[2] - width;
-        out.f_narrow(-1, width, rest)?.f_copy_(&x.f_narrow(-1, width, rest)?)?;
+        if rest > 0 {
+            out.f_narrow(-1, width, rest)?.f_copy_(&x.f_narrow(-1, width, rest)?)?;
+        }
+        Ok(())
+    })
+}
+
+/// The first and the second features of the pairs that turn, views.
+fn pairs(x: &Tensor, rope: &Rope) -> Result<(Tensor, Tensor)> {
+    let half = rope.width as i64 / 2;
+    let turned = x.f_narrow(-1, 0, 2 * half)?;
+    if rope.interleaved {
+        let pairs = turned.f_unflatten(-1, [half, 2])?;
+        return Ok((pairs.f_select(-1, 0)?, pairs.f_select(-1, 1)?));
     }
-    Ok(out)
+    Ok((turned.f_narrow(-1, 0, half)?, turned.f_narrow(-1, half, half)?))
 }
 
 /// cos and sin of every row's angles, times the factor of the rope, `[N, width/2]`.
@@ -51,21 +63,21 @@ fn angles(rope: &Rope, at: &Shared, set: Option<&RowSet>) -> Result<Turn> {
     if !rope.depends_on_length() {
         return of_class(rope, 0, at);
     }
-    let Some(set) = set else { fail!("a rotary embedding that depends on the length needs rows of sequences") };
+    let Some(set) = set else {
+        fail!("a rotary embedding that depends on the length needs rows of sequences")
+    };
     // runs of sequences with the same frequencies are looked up together
-    let mut runs: Vec<(u64, (Vec<f64>, f64), i64, i64)> = Vec::new();
+    let mut runs: Vec<(u64, Range<i64>)> = Vec::new();
     for s in 0..set.sequences() {
-        let range = set.range(s);
-        let length = set.length(s).max(1) as u64;
-        let class = rope.at_length(length);
+        let (length, rows) = (set.length(s).max(1) as u64, set.range(s));
         match runs.last_mut() {
-            Some(run) if run.1 == class => run.3 = range.end,
-            _ => runs.push((length, class, range.start, range.end)),
+            Some((first, run)) if rope.at_length(*first) == rope.at_length(length) => run.end = rows.end,
+            _ => runs.push((length, rows)),
         }
     }
     let mut parts = Vec::with_capacity(runs.len());
-    for (length, _, start, end) in runs {
-        parts.push(of_class(rope, length, &at.rows(start, end - start)?)?);
+    for (length, rows) in runs {
+        parts.push(of_class(rope, length, &at.rows(rows.start, rows.end - rows.start)?)?);
     }
     if parts.len() == 1 {
         return Ok(parts.remove(0));
@@ -157,12 +169,18 @@ fn looked_up(frequencies: Vec<f64>, scale: f64, at: &Tensor) -> Result<Turn> {
         return turn(&outer(at, &numbers(&frequencies, at)?)?, scale);
     }
     let table = table(frequencies, scale, high + 1)?;
-    Ok((table.cos.raw().f_index_select(0, at)?, table.sin.raw().f_index_select(0, at)?))
+    Ok((
+        table.cos.raw().f_index_select(0, at)?,
+        table.sin.raw().f_index_select(0, at)?,
+    ))
 }
 
 fn table(frequencies: Vec<f64>, scale: f64, rows: i64) -> Result<Arc<Table>> {
     let mut tables = TABLES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(at) = tables.iter().position(|t| t.frequencies == frequencies && t.scale == scale) {
+    if let Some(at) = tables
+        .iter()
+        .position(|t| t.frequencies == frequencies && t.scale == scale)
+    {
         let found = tables.remove(at);
         if found.rows >= rows {
             tables.insert(0, found.clone());
@@ -173,7 +191,13 @@ fn table(frequencies: Vec<f64>, scale: f64, rows: i64) -> Result<Arc<Table>> {
     let rows = rows.unsigned_abs().next_power_of_two() as i64;
     let positions = Tensor::f_arange(rows, (Kind::Int64, Device::Cpu))?;
     let (cos, sin) = turn(&outer(&positions, &numbers(&frequencies, &positions)?)?, scale)?;
-    let made = Arc::new(Table { frequencies, scale, rows, cos: Shared::own(cos), sin: Shared::own(sin) });
+    let made = Arc::new(Table {
+        frequencies,
+        scale,
+        rows,
+        cos: Shared::own(cos),
+        sin: Shared::own(sin),
+    });
     tables.insert(0, made.clone());
     tables.truncate(TABLES_KEPT);
     Ok(made)

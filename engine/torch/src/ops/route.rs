@@ -33,7 +33,9 @@ pub(crate) fn gather(x: &Tensor, index: &Tensor) -> Result<Tensor> {
 /// All but the best `keep` groups become -inf (`Op::GroupLimit`).
 pub(crate) fn group_limit(x: &Tensor, groups: u64, keep: u64, top: u64) -> Result<Tensor> {
     let size = x.size();
-    let Some(experts) = size.last().copied() else { fail!("router scores of shape {size:?}, [N, E] is expected") };
+    let Some(experts) = size.last().copied() else {
+        fail!("router scores of shape {size:?}, [N, E] is expected")
+    };
     let groups = groups as i64;
     if groups == 0 || experts % groups != 0 || keep as i64 > groups {
         fail!("{experts} experts in {groups} equal groups of which {keep} stay");
@@ -43,7 +45,9 @@ pub(crate) fn group_limit(x: &Tensor, groups: u64, keep: u64, top: u64) -> Resul
     let score = best.f_sum_dim_intlist(-1, false, Kind::Float)?;
     let (kept, _) = top_k(&score, keep)?;
     let dropped = Tensor::f_ones(score.size(), (Kind::Bool, x.device()))?.f_scatter_value(-1, &kept, 0)?;
-    Ok(grouped.f_masked_fill(&dropped.f_unsqueeze(-1)?, f64::NEG_INFINITY)?.f_reshape(size)?)
+    Ok(grouped
+        .f_masked_fill(&dropped.f_unsqueeze(-1)?, f64::NEG_INFINITY)?
+        .f_reshape(size)?)
 }
 
 /// k rounds of Phi-3.5-MoE's router (`Op::SparseMixer`): arXiv 2409.12136, section 3.
@@ -63,7 +67,10 @@ pub(crate) fn sparse_mixer(x: &Tensor, k: u64, eps: f64) -> Result<(Tensor, Tens
     if indices.is_empty() {
         fail!("`sparse_mixer` of no rounds");
     }
-    Ok((Tensor::f_cat(&indices, -1)?, cast(&Tensor::f_cat(&values, -1)?, x.kind())?))
+    Ok((
+        Tensor::f_cat(&indices, -1)?,
+        cast(&Tensor::f_cat(&values, -1)?, x.kind())?,
+    ))
 }
 
 #[cfg(test)]

@@ -15,10 +15,13 @@ pub(crate) fn shift(x: &Tensor, n: i64, set: &RowSet) -> Result<Tensor> {
     }
     // the whole batch at once, then zeros where a row came from another sequence
     let (from, to) = if n >= 0 { (0, step) } else { (step, 0) };
-    out.f_narrow(0, to, rows - step)?.f_copy_(&x.f_narrow(0, from, rows - step)?)?;
+    out.f_narrow(0, to, rows - step)?
+        .f_copy_(&x.f_narrow(0, from, rows - step)?)?;
     if n != 0 {
         let foreign: Vec<i64> = (0..set.sequences()).flat_map(|s| edge(set.range(s), n)).collect();
-        let _ = out.shallow_clone().f_index_fill_(0, &Tensor::f_from_slice(&foreign)?.f_to_device(x.device())?, 0)?;
+        let _ = out
+            .shallow_clone()
+            .f_index_fill_(0, &Tensor::f_from_slice(&foreign)?.f_to_device(x.device())?, 0)?;
     }
     Ok(out)
 }
@@ -26,14 +29,21 @@ pub(crate) fn shift(x: &Tensor, n: i64, set: &RowSet) -> Result<Tensor> {
 /// The first (n > 0) or last (n < 0) abs n rows of a sequence.
 fn edge(range: std::ops::Range<i64>, n: i64) -> std::ops::Range<i64> {
     let width = n.abs().min(range.end - range.start);
-    if n > 0 { range.start..range.start + width } else { range.end - width..range.end }
+    if n > 0 {
+        range.start..range.start + width
+    } else {
+        range.end - width..range.end
+    }
 }
 
 /// `[N, C]` -> `[S, C]`: the first or the last row of every sequence.
 pub(crate) fn end_token(x: &Tensor, last: bool, set: &RowSet) -> Result<Tensor> {
     check(x, set)?;
     if let Some(s) = set.lengths().position(|length| length == 0) {
-        fail!("sequence {s} of the batch is empty: it has no {} token", if last { "last" } else { "first" });
+        fail!(
+            "sequence {s} of the batch is empty: it has no {} token",
+            if last { "last" } else { "first" }
+        );
     }
     let ranges = (0..set.sequences()).map(|s| set.range(s));
     let rows: Vec<i64> = ranges.map(|r| if last { r.end - 1 } else { r.start }).collect();
@@ -50,7 +60,8 @@ pub(crate) fn mean_rows(x: &Tensor, set: &RowSet) -> Result<Tensor> {
         let range = set.range(s);
         if !range.is_empty() {
             let rows = x.f_narrow(0, range.start, range.end - range.start)?;
-            out.f_select(0, s as i64)?.f_copy_(&rows.f_mean_dim(0, false, Kind::Float)?)?;
+            out.f_select(0, s as i64)?
+                .f_copy_(&rows.f_mean_dim(0, false, Kind::Float)?)?;
         }
     }
     cast(&out, x.kind())
@@ -73,7 +84,11 @@ pub(crate) fn first_index(tokens: &Shared, id: i64, set: &RowSet) -> Result<Tens
 /// `[2L + 1]`: -L .. L, L the longest sequence.
 pub(crate) fn distances(set: &RowSet) -> Result<Tensor> {
     let longest = set.longest();
-    Ok(Tensor::f_arange_start(-longest, longest + 1, (Kind::Int64, tch::Device::Cpu))?)
+    Ok(Tensor::f_arange_start(
+        -longest,
+        longest + 1,
+        (Kind::Int64, tch::Device::Cpu),
+    )?)
 }
 
 /// Sums of n tokens each per sequence and the set of the sums (`Op::BlockSums`).
@@ -91,10 +106,13 @@ pub(crate) fn block_sums(x: &Tensor, n: u64, set: &RowSet) -> Result<(Tensor, Ro
             continue;
         }
         let whole = upcast(&x.f_narrow(0, from, count * n)?)?.f_unflatten(0, [count, n])?;
-        out.f_narrow(0, to, count)?.f_copy_(&whole.f_sum_dim_intlist(1, false, None)?)?;
+        out.f_narrow(0, to, count)?
+            .f_copy_(&whole.f_sum_dim_intlist(1, false, None)?)?;
         let rest = set.length(s) - count * n;
         if rest > 0 {
-            let tail = x.f_narrow(0, from + count * n, rest)?.f_sum_dim_intlist(0, false, Kind::Float)?;
+            let tail = x
+                .f_narrow(0, from + count * n, rest)?
+                .f_sum_dim_intlist(0, false, Kind::Float)?;
             let _ = out.f_select(0, to + count - 1)?.f_add_(&tail)?;
         }
     }
@@ -105,7 +123,11 @@ pub(crate) fn block_sums(x: &Tensor, n: u64, set: &RowSet) -> Result<(Tensor, Ro
 fn check(x: &Tensor, set: &RowSet) -> Result<i64> {
     match x.size().first() {
         Some(rows) if *rows == set.len() => Ok(*rows),
-        _ => fail!("a tensor of shape {:?} cannot be the {} rows of its token set", x.size(), set.len()),
+        _ => fail!(
+            "a tensor of shape {:?} cannot be the {} rows of its token set",
+            x.size(),
+            set.len()
+        ),
     }
 }
 

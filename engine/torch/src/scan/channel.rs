@@ -29,7 +29,7 @@ pub(super) fn local(rows: &Operands, chunks: &Chunks, linked: bool) -> Result<Lo
     let link = match linked {
         false => None,
         true => Some(Link {
-            read: q.f_mul(&decay.from_start(reach)?)?,
+            read: q.f_mul(&decay.since_start(reach)?)?,
             step: Step::Scale(decay.whole()?),
             added: k.f_mul(&decay.to_end()?)?.f_transpose(2, 3)?.f_matmul(&v)?,
         }),

@@ -50,7 +50,7 @@ impl Decay {
     }
 
     /// exp(G) or exp(G - g): from the state before the chunk to each token.
-    pub(super) fn from_start(&self, reach: Reach) -> Result<Tensor, TchError> {
+    pub(super) fn since_start(&self, reach: Reach) -> Result<Tensor, TchError> {
         exp32(self.sum(reach))
     }
 

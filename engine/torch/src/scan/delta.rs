@@ -25,7 +25,7 @@ pub(super) fn local(rows: &Operands, chunks: &Chunks, linked: bool) -> Result<Lo
     };
     let products = decay.products(&[(&k, Reach::After), (&q, Reach::After)], &[&k])?;
     let (own, read) = (products[0].f_mul(&beta)?, &products[1]);
-    let grown = decay.from_start(Reach::After)?;
+    let grown = decay.since_start(Reach::After)?;
     let right = match linked {
         false => v.f_mul(&beta)?,
         true => Tensor::f_cat(&[&v, &k.f_mul(&grown)?], 3)?.f_mul_(&beta)?,

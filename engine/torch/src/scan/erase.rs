@@ -30,7 +30,7 @@ pub(super) fn local(rows: &Operands, chunks: &Chunks, linked: bool) -> Result<Lo
     let akv = ak.f_matmul(&v)?;
     let right = match linked {
         false => akv,
-        true => Tensor::f_cat(&[&akv, &a.f_mul(&decay.from_start(Reach::Before)?)?], 3)?,
+        true => Tensor::f_cat(&[&akv, &a.f_mul(&decay.since_start(Reach::Before)?)?], 3)?,
     };
     // Unit lower triangular: the solver reads nothing on and above the diagonal.
     let c = ab.f_neg()?.f_linalg_solve_triangular(&right, false, true, true)?;
@@ -46,7 +46,7 @@ pub(super) fn local(rows: &Operands, chunks: &Chunks, linked: bool) -> Result<Lo
             let kept_k = k.f_mul(&fade)?.f_transpose(2, 3)?;
             let step = scaled_identity(&decay.whole()?, rows.keys())?;
             Some(Link {
-                read: q.f_mul(&decay.from_start(Reach::After)?)?.f_add_(&qb.f_matmul(&c2)?)?,
+                read: q.f_mul(&decay.since_start(Reach::After)?)?.f_add_(&qb.f_matmul(&c2)?)?,
                 step: Step::Matrix(step.f_add(&kept_b.f_matmul(&c2)?)?),
                 added: kept_b.f_matmul(&c1)?.f_add_(&kept_k.f_matmul(&v)?)?,
             })

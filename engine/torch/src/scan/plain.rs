@@ -42,7 +42,7 @@ pub(super) fn run(
     // [M, H, 1, 1] -> a factor of the state [M, G, K, R, V] in its flat form.
     let whole = shared.state_factor(&decay.whole()?, rows.values())?;
     let (before, last) = pass(chunks, &Step::Scale(whole), &added, start)?;
-    let grown = decay.from_start(reach)?.f_transpose(1, 2)?;
+    let grown = decay.since_start(reach)?.f_transpose(1, 2)?;
     let y = y.f_addcmul(&shared.read(&before)?, &grown)?;
     Ok((chunks.unpack(&y)?, Some(Carried::State(last))))
 }

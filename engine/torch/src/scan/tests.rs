@@ -1,5 +1,7 @@
 //! The chunked forms against loops over single tokens in f64, on random ragged batches.
 
+mod by_token;
+mod case;
 mod linear;
 mod order;
 
@@ -7,6 +9,9 @@ use tch::{Device, Kind, Tensor};
 
 /// Lengths around the limits of the chunks, one that several small blocks share, and an empty one.
 const LENGTHS: [i64; 8] = [65, 1, 64, 0, 130, 2, 63, 3];
+
+/// Their sum.
+const ROWS: i64 = 328;
 
 /// Limits of sequences of these lengths.
 fn offsets(lengths: &[i64]) -> Vec<i64> {

@@ -53,12 +53,23 @@ pub(super) struct DtypeRow {
 
 /// The dtypes of a checkpoint, most bytes first; those that cannot be read too.
 pub(super) fn dtypes(checkpoint: &Checkpoint) -> Vec<DtypeRow> {
-    let known = checkpoint.tensors().iter().map(|tensor| (tensor.dtype.to_string(), &tensor.shape, tensor.len));
-    let other = checkpoint.unsupported().iter().map(|tensor| (tensor.dtype.clone(), &tensor.shape, tensor.len));
+    let known = checkpoint
+        .tensors()
+        .iter()
+        .map(|tensor| (tensor.dtype.to_string(), &tensor.shape, tensor.len));
+    let other = checkpoint
+        .unsupported()
+        .iter()
+        .map(|tensor| (tensor.dtype.clone(), &tensor.shape, tensor.len));
     let mut rows: Vec<DtypeRow> = Vec::new();
     for (dtype, shape, bytes) in known.chain(other) {
         let index = rows.iter().position(|row| row.dtype == dtype).unwrap_or_else(|| {
-            rows.push(DtypeRow { dtype, tensors: 0, elements: 0, bytes: 0 });
+            rows.push(DtypeRow {
+                dtype,
+                tensors: 0,
+                elements: 0,
+                bytes: 0,
+            });
             rows.len() - 1
         });
         rows[index].tensors += 1;
@@ -87,17 +98,34 @@ pub(super) struct Layer {
 pub(super) fn layers(plan: &ModelPlan, binding: &Binding, checkpoint: &Checkpoint) -> Vec<Layer> {
     let layer = |name: String, class: Option<&str>, graph: &BoundGraph| {
         let tensors = graph.tensors();
-        let bytes = tensors.iter().map(|tensor| checkpoint.tensor(TensorId(*tensor)).len).sum();
-        Layer { name, class: class.map(str::to_owned), tensors: tensors.len() as u64, bytes }
+        let bytes = tensors
+            .iter()
+            .map(|tensor| checkpoint.tensor(TensorId(*tensor)).len)
+            .sum();
+        Layer {
+            name,
+            class: class.map(str::to_owned),
+            tensors: tensors.len() as u64,
+            bytes,
+        }
     };
     let mut layers = Vec::new();
     for (stack, bound) in plan.stacks.iter().zip(&binding.stacks) {
-        let enter = if plan.stacks.len() == 1 { "embed".to_owned() } else { format!("{}.embed", stack.name) };
+        let enter = if plan.stacks.len() == 1 {
+            "embed".to_owned()
+        } else {
+            format!("{}.embed", stack.name)
+        };
         layers.push(layer(enter, None, &bound.enter));
         for (index, (written, bound)) in stack.layers.iter().zip(&bound.layers).enumerate() {
             layers.push(layer(format!("{}.{index}", stack.name), Some(&written.class), bound));
         }
-        layers.extend(bound.last.as_ref().map(|last| layer(format!("{}.final", stack.name), None, last)));
+        layers.extend(
+            bound
+                .last
+                .as_ref()
+                .map(|last| layer(format!("{}.final", stack.name), None, last)),
+        );
     }
     layers.push(layer("head".to_owned(), None, &binding.head));
     layers.retain(|layer| layer.tensors > 0);
@@ -112,6 +140,9 @@ mod tests {
     #[test]
     fn the_summary_shows_what_is_there() {
         let config = json!({"hidden_size": 8, "model_type": "llama", "head_dim": null, "other": 1});
-        assert_eq!(summary(&config), [("model_type", json!("llama")), ("hidden_size", json!(8))]);
+        assert_eq!(
+            summary(&config),
+            [("model_type", json!("llama")), ("hidden_size", json!(8))]
+        );
     }
 }

@@ -14,8 +14,14 @@ pub(super) fn seconds(plan: &Plan, dir: &Path) -> Option<f64> {
 /// What is not spent waiting for the disk grows with the tokens; what the disk takes, with the bytes. The
 /// larger of the two counts, since they go on at the same time.
 fn by(plan: &Plan, report: &Report) -> Option<f64> {
-    let units = |plan: &Plan| plan.units.iter().map(|unit| (unit.name.clone(), unit.bytes)).collect::<Vec<_>>();
-    let same = report.plan.family == plan.family && report.plan.compute == plan.compute && units(&report.plan) == units(plan);
+    let units = |plan: &Plan| {
+        plan.units
+            .iter()
+            .map(|unit| (unit.name.clone(), unit.bytes))
+            .collect::<Vec<_>>()
+    };
+    let same =
+        report.plan.family == plan.family && report.plan.compute == plan.compute && units(&report.plan) == units(plan);
     if !same || report.data.tokens == 0 || report.disk.bytes == 0 {
         return None;
     }
@@ -37,12 +43,24 @@ mod tests {
             name: "p".into(),
             device: "cpu".into(),
             threads: 2,
-            time: TimeSplit { total_seconds: 10.0, wait_seconds: 2.0, ..TimeSplit::default() },
-            disk: DiskReport { bytes: 80, read_seconds: 4.0, ..DiskReport::default() },
+            time: TimeSplit {
+                total_seconds: 10.0,
+                wait_seconds: 2.0,
+                ..TimeSplit::default()
+            },
+            disk: DiskReport {
+                bytes: 80,
+                read_seconds: 4.0,
+                ..DiskReport::default()
+            },
             memory: MemoryReport::default(),
             tokens_per_second: 0.0,
             bytes_written: 0,
-            data: DataReport { documents: 4, tokens: 50, ..DataReport::default() },
+            data: DataReport {
+                documents: 4,
+                tokens: 50,
+                ..DataReport::default()
+            },
             stages: serde_json::Map::new(),
             units: Vec::new(),
             warnings: Vec::new(),

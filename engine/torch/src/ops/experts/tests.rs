@@ -4,9 +4,7 @@ use super::*;
 use crate::exec::{Batch, run};
 use crate::testing::{close, floats, random};
 use crate::{ParamValue, RtValue, prepare};
-use sli_model::{
-    Base, BinaryOp, DType, Graph, GraphInput, Op, Origin, Param, ParamForm, ParamId, ParamName, Value,
-};
+use sli_model::{Base, BinaryOp, DType, Graph, GraphInput, Op, Origin, Param, ParamForm, ParamId, ParamName, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -14,13 +12,25 @@ const WIDTH: i64 = 6;
 const COUNT: i64 = 4;
 
 fn param(form: ParamForm) -> Param {
-    let name = ParamName { base: Base::Root, path: "experts.w".into() };
-    Param { name, shape: None, optional: false, form, origin: Origin::default() }
+    let name = ParamName {
+        base: Base::Root,
+        path: "experts.w".into(),
+    };
+    Param {
+        name,
+        shape: None,
+        optional: false,
+        form,
+        origin: Origin::default(),
+    }
 }
 
 /// out = linear(x, w) * x, w `[6, 6]` of each expert.
 fn body(form: ParamForm) -> Graph {
-    let mut graph = Graph { params: vec![param(form)], ..Graph::default() };
+    let mut graph = Graph {
+        params: vec![param(form)],
+        ..Graph::default()
+    };
     let mut push = |op, inputs: &[Value]| graph.push(op, inputs.iter().map(|v| Some(*v)).collect(), Origin::default());
     let x = push(Op::Input(GraphInput::X), &[]);
     let w = push(Op::Param(ParamId(0)), &[]);
@@ -56,8 +66,17 @@ fn weights(form: ParamForm, w: &Tensor, kind: Kind) -> Weights {
         ParamForm::Slice => ParamValue::One(Shared::own(stored.reshape([COUNT * WIDTH, WIDTH]))),
         _ => ParamValue::Many((0..COUNT).map(|e| Shared::own(stored.select(0, e))).collect()),
     };
-    let bodies = HashMap::from([(3, Weights { params: vec![value], experts: HashMap::new() })]);
-    Weights { params: vec![], experts: bodies }
+    let bodies = HashMap::from([(
+        3,
+        Weights {
+            params: vec![value],
+            experts: HashMap::new(),
+        },
+    )]);
+    Weights {
+        params: vec![],
+        experts: bodies,
+    }
 }
 
 /// Runs the mixture as node 3 of a graph.
@@ -67,9 +86,16 @@ fn mixture(op: &Experts, tokens: &Tokens, weights: Weights) -> std::result::Resu
     let x = graph.push(input("x"), vec![], Origin::default());
     let index = graph.push(input("index"), vec![], Origin::default());
     let weight = graph.push(input("weight"), vec![], Origin::default());
-    let origin = Origin { chain: "decoder.1 > moe(mlp)".into(), ..Origin::default() };
+    let origin = Origin {
+        chain: "decoder.1 > moe(mlp)".into(),
+        ..Origin::default()
+    };
     let weight = tokens.weight.as_ref().map(|_| weight);
-    let out = graph.push(Op::Experts(Box::new(op.clone())), vec![Some(x), Some(index), weight], origin);
+    let out = graph.push(
+        Op::Experts(Box::new(op.clone())),
+        vec![Some(x), Some(index), weight],
+        origin,
+    );
     let rows = tokens.set.len();
     let give = |input: &GraphInput| {
         let GraphInput::Field(name) = input else { return None };
@@ -81,7 +107,11 @@ fn mixture(op: &Experts, tokens: &Tokens, weights: Weights) -> std::result::Resu
         Some(RtValue::packed(tensor, &tokens.set))
     };
     let weights = prepare(&graph, weights, DType::F32)?;
-    let batch = Batch { set: tokens.set.clone(), inputs: &give, compute: DType::F32 };
+    let batch = Batch {
+        set: tokens.set.clone(),
+        inputs: &give,
+        compute: DType::F32,
+    };
     let made = run(&graph, &weights, &batch, &[out])?;
     Ok(made[0].tensor().unwrap().raw().shallow_clone())
 }
@@ -89,7 +119,13 @@ fn mixture(op: &Experts, tokens: &Tokens, weights: Weights) -> std::result::Resu
 fn tokens(rows: i64, k: i64) -> Tokens {
     let index = (0..rows * k).map(|i| (i * 7 + i / k) % COUNT).collect();
     let set = Arc::new(RowSet::from_lengths(&[rows / 2, rows - rows / 2]).unwrap());
-    Tokens { x: random(&[rows, WIDTH], 1), index, weight: Some(random(&[rows, k], 2)), set, k }
+    Tokens {
+        x: random(&[rows, WIDTH], 1),
+        index,
+        weight: Some(random(&[rows, k], 2)),
+        set,
+        k,
+    }
 }
 
 /// What slot (row, place) contributes, by definition.
@@ -112,8 +148,18 @@ fn expected(op: &Experts, t: &Tokens, w: &Tensor) -> Vec<f32> {
         let mut sum = vec![0.0; width];
         for place in 0..t.k as usize {
             let at = row * t.k as usize + place;
-            let x = if t.x.dim() == 3 { &xs[at * width..][..width] } else { &xs[row * width..][..width] };
-            let made = slot(x, &ws, t.index[at], scales.as_ref().map_or(1.0, |s| s[at]), op.scale_input);
+            let x = if t.x.dim() == 3 {
+                &xs[at * width..][..width]
+            } else {
+                &xs[row * width..][..width]
+            };
+            let made = slot(
+                x,
+                &ws,
+                t.index[at],
+                scales.as_ref().map_or(1.0, |s| s[at]),
+                op.scale_input,
+            );
             match op.keep {
                 true => out.extend(made),
                 false => sum.iter_mut().zip(&made).for_each(|(s, m)| *s += m),
@@ -138,7 +184,11 @@ fn experts_of_both_layouts_and_all_options() {
             (false, false, true, true),
             (false, false, false, false),
         ] {
-            let op = Experts { scale_input, keep, ..options(form) };
+            let op = Experts {
+                scale_input,
+                keep,
+                ..options(form)
+            };
             let mut t = tokens(9, 2);
             if own {
                 t.x = random(&[9, 2, WIDTH], 4);
@@ -165,7 +215,10 @@ fn narrow_weights_are_converted_expert_by_expert() {
 #[test]
 fn identity_experts_return_their_input() {
     let w = random(&[COUNT, WIDTH, WIDTH], 3);
-    let op = Experts { identity: 1, ..options(ParamForm::Expert) };
+    let op = Experts {
+        identity: 1,
+        ..options(ParamForm::Expert)
+    };
     let mut t = tokens(2, 2);
     t.index = vec![COUNT, 0, 1, COUNT];
     let found = floats(&mixture(&op, &t, weights(ParamForm::Expert, &w, Kind::Float)).unwrap());
@@ -182,7 +235,10 @@ fn identity_experts_return_their_input() {
 #[test]
 fn capacity_counts_per_sequence() {
     let w = random(&[COUNT, WIDTH, WIDTH], 3);
-    let op = Experts { capacity: Some(1), ..options(ParamForm::Slice) };
+    let op = Experts {
+        capacity: Some(1),
+        ..options(ParamForm::Slice)
+    };
     let mut t = tokens(5, 1);
     // sequences of 2 and 3: the second choice of an expert within each is dropped
     t.index = vec![0, 0, 0, 2, 0];
@@ -200,7 +256,9 @@ fn experts_that_nobody_chose_need_no_weights() {
     let (op, mut t) = (options(ParamForm::Expert), tokens(4, 1));
     t.index = vec![1; 4];
     let mut given = weights(ParamForm::Expert, &w, Kind::Float);
-    let ParamValue::Many(tensors) = &mut given.experts.get_mut(&3).unwrap().params[0] else { unreachable!() };
+    let ParamValue::Many(tensors) = &mut given.experts.get_mut(&3).unwrap().params[0] else {
+        unreachable!()
+    };
     for unread in [0, 2, 3] {
         tensors[unread] = Shared::from_f32(&[], &[0]).unwrap();
     }
@@ -237,6 +295,17 @@ fn wrong_choices_are_errors() {
     t.index[1] = COUNT;
     let error = mixture(&op, &t, weights(ParamForm::Expert, &w, Kind::Float)).unwrap_err();
     assert!(error.message.contains("index 4 was chosen"), "{error}");
-    let none = Tokens { x: random(&[0, WIDTH], 1), index: vec![], weight: None, set: Arc::new(RowSet::from_lengths(&[]).unwrap()), k: 1 };
-    assert_eq!(mixture(&op, &none, weights(ParamForm::Expert, &w, Kind::Float)).unwrap().size(), [0, WIDTH]);
+    let none = Tokens {
+        x: random(&[0, WIDTH], 1),
+        index: vec![],
+        weight: None,
+        set: Arc::new(RowSet::from_lengths(&[]).unwrap()),
+        k: 1,
+    };
+    assert_eq!(
+        mixture(&op, &none, weights(ParamForm::Expert, &w, Kind::Float))
+            .unwrap()
+            .size(),
+        [0, WIDTH]
+    );
 }

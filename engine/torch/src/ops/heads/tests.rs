@@ -26,7 +26,10 @@ fn heads_are_repeated_in_a_row_or_as_a_whole() {
     let x = count(&[1, 2, 1]);
     assert_eq!(floats(&repeat_heads(&x, 2, false).unwrap()), [0.0, 0.0, 1.0, 1.0]);
     let tiled = repeat_heads(&x, 2, true).unwrap();
-    assert_eq!((tiled.size(), floats(&tiled)), (vec![1, 4, 1], vec![0.0, 1.0, 0.0, 1.0]));
+    assert_eq!(
+        (tiled.size(), floats(&tiled)),
+        (vec![1, 4, 1], vec![0.0, 1.0, 0.0, 1.0])
+    );
     assert!(repeat_heads(&count(&[2, 2]), 2, true).is_err());
 }
 
@@ -34,7 +37,10 @@ fn heads_are_repeated_in_a_row_or_as_a_whole() {
 fn parts_and_slices_of_the_last_dim() {
     let x = count(&[2, 4]);
     let parts = split(&x, &Sizes::Each(vec![1, 3])).unwrap();
-    assert_eq!((floats(&parts[0]), floats(&parts[1])), (vec![0.0, 4.0], vec![1.0, 2.0, 3.0, 5.0, 6.0, 7.0]));
+    assert_eq!(
+        (floats(&parts[0]), floats(&parts[1])),
+        (vec![0.0, 4.0], vec![1.0, 2.0, 3.0, 5.0, 6.0, 7.0])
+    );
     assert_eq!(floats(&split(&x, &Sizes::Equal(2)).unwrap()[1]), [2.0, 3.0, 6.0, 7.0]);
     assert!(split(&x, &Sizes::Equal(3)).unwrap_err().0.contains("do not add up"));
     assert!(split(&x, &Sizes::Each(vec![1, 1])).is_err());
@@ -47,7 +53,10 @@ fn parts_and_slices_of_the_last_dim() {
 #[test]
 fn joins_repeat_dims_of_one() {
     let joined = concat(&[count(&[2, 2]), count(&[1, 1])]).unwrap();
-    assert_eq!((joined.size(), floats(&joined)), (vec![2, 3], vec![0.0, 1.0, 0.0, 2.0, 3.0, 0.0]));
+    assert_eq!(
+        (joined.size(), floats(&joined)),
+        (vec![2, 3], vec![0.0, 1.0, 0.0, 2.0, 3.0, 0.0])
+    );
     let joined = concat(&[count(&[2, 1, 1]), count(&[1, 2, 1])]).unwrap();
     assert_eq!(joined.size(), [2, 2, 2]);
     assert_eq!(floats(&joined), [0.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0]);

@@ -33,7 +33,8 @@ fn activations_follow_their_definitions() {
     let x = Tensor::from_slice(&POINTS);
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     let gelu = |x: f64| x * 0.5 * (1.0 + erf(x / 2f64.sqrt()));
-    let tanh_gelu = |x: f64| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh());
+    let tanh_gelu =
+        |x: f64| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3))).tanh());
     let run = |kind| activation(kind, &x).unwrap();
     check(&run(Activation::Silu), |x| x * sigmoid(x));
     check(&run(Activation::Gelu), gelu);
@@ -45,7 +46,9 @@ fn activations_follow_their_definitions() {
     check(&run(Activation::Tanh), f64::tanh);
     check(&run(Activation::Sigmoid), sigmoid);
     check(&run(Activation::Softplus), |x| x.max(0.0) + (-x.abs()).exp().ln_1p());
-    check(&run(Activation::Mish), |x| x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh());
+    check(&run(Activation::Mish), |x| {
+        x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh()
+    });
     check(&run(Activation::Elu), |x| if x > 0.0 { x } else { x.exp_m1() });
     check(&run(Activation::LeakyRelu), |x| if x > 0.0 { x } else { 0.01 * x });
     check(&run(Activation::Identity), |x| x);
@@ -76,7 +79,10 @@ fn unary_functions_of_tensors_and_numbers_agree() {
     assert_eq!(unary_number(UnaryOp::Exp, Scalar::Int(0)), Scalar::Float(Num(1.0)));
     assert_eq!(unary_number(UnaryOp::Neg, Scalar::Int(3)), Scalar::Int(-3));
     assert_eq!(floats(&unary(UnaryOp::Neg, &x).unwrap()), [-0.25, -1.7, -3.0]);
-    assert_eq!(floats(&unary(UnaryOp::Sqrt, &Tensor::from_slice(&[0.25f32])).unwrap()), [0.5]);
+    assert_eq!(
+        floats(&unary(UnaryOp::Sqrt, &Tensor::from_slice(&[0.25f32])).unwrap()),
+        [0.5]
+    );
 }
 
 #[test]
@@ -84,7 +90,10 @@ fn numbers_keep_the_type_of_tensors() {
     let half = Tensor::from_slice(&[1.0f32, 2.0]).to_kind(Kind::BFloat16);
     let whole = Tensor::from_slice(&[3i64, 4]);
     let with = |op, number, x: &Tensor| binary(op, x, &number_beside(number, x).unwrap()).unwrap();
-    assert_eq!(with(BinaryOp::Mul, Scalar::Float(Num(0.5)), &half).kind(), Kind::BFloat16);
+    assert_eq!(
+        with(BinaryOp::Mul, Scalar::Float(Num(0.5)), &half).kind(),
+        Kind::BFloat16
+    );
     assert_eq!(with(BinaryOp::Add, Scalar::Int(2), &whole).kind(), Kind::Int64);
     assert_eq!(floats(&with(BinaryOp::Sub, Scalar::Int(2), &whole)), [1.0, 2.0]);
     let halves = with(BinaryOp::Mul, Scalar::Float(Num(0.5)), &whole);
@@ -98,24 +107,46 @@ fn numbers_keep_the_type_of_tensors() {
 #[test]
 fn arithmetic_of_tensors_and_numbers_agrees() {
     let (a, b) = (2.5f32, 3.0f32);
-    for op in [BinaryOp::Add, BinaryOp::Sub, BinaryOp::Mul, BinaryOp::Div, BinaryOp::Pow] {
+    for op in [
+        BinaryOp::Add,
+        BinaryOp::Sub,
+        BinaryOp::Mul,
+        BinaryOp::Div,
+        BinaryOp::Pow,
+    ] {
         let found = floats(&binary(op, &Tensor::from_slice(&[a]), &Tensor::from_slice(&[b])).unwrap());
         let number = binary_numbers(op, Scalar::Float(Num(2.5)), Scalar::Int(3));
         close(&found, &[number.as_f64() as f32], 1e-6);
     }
-    assert_eq!(binary_numbers(BinaryOp::Pow, Scalar::Int(2), Scalar::Int(10)), Scalar::Int(1024));
-    assert_eq!(binary_numbers(BinaryOp::Pow, Scalar::Int(2), Scalar::Int(-1)), Scalar::Float(Num(0.5)));
-    assert_eq!(binary_numbers(BinaryOp::Div, Scalar::Int(6), Scalar::Int(4)), Scalar::Float(Num(1.5)));
-    assert_eq!(binary_numbers(BinaryOp::Sub, Scalar::Int(6), Scalar::Int(4)), Scalar::Int(2));
+    assert_eq!(
+        binary_numbers(BinaryOp::Pow, Scalar::Int(2), Scalar::Int(10)),
+        Scalar::Int(1024)
+    );
+    assert_eq!(
+        binary_numbers(BinaryOp::Pow, Scalar::Int(2), Scalar::Int(-1)),
+        Scalar::Float(Num(0.5))
+    );
+    assert_eq!(
+        binary_numbers(BinaryOp::Div, Scalar::Int(6), Scalar::Int(4)),
+        Scalar::Float(Num(1.5))
+    );
+    assert_eq!(
+        binary_numbers(BinaryOp::Sub, Scalar::Int(6), Scalar::Int(4)),
+        Scalar::Int(2)
+    );
     assert!(binary(BinaryOp::Add, &random(&[2], 1), &random(&[3], 1)).is_err());
 }
 
 #[test]
 fn limits_and_softcap() {
     let x = Tensor::from_slice(&POINTS);
-    check(&clamp(&x, Some(Num(-1.0)), Some(Num(2.0))).unwrap(), |x| x.clamp(-1.0, 2.0));
+    check(&clamp(&x, Some(Num(-1.0)), Some(Num(2.0))).unwrap(), |x| {
+        x.clamp(-1.0, 2.0)
+    });
     check(&clamp(&x, Some(Num(-1.0)), None).unwrap(), |x| x.max(-1.0));
-    check(&clamp(&x, Some(Num(f64::NEG_INFINITY)), Some(Num(2.0))).unwrap(), |x| x.min(2.0));
+    check(&clamp(&x, Some(Num(f64::NEG_INFINITY)), Some(Num(2.0))).unwrap(), |x| {
+        x.min(2.0)
+    });
     check(&clamp(&x, None, None).unwrap(), |x| x);
     check(&softcap(&x, 5.0).unwrap(), |x| 5.0 * (x / 5.0).tanh());
     assert_eq!(softcap(&x.to_kind(Kind::BFloat16), 5.0).unwrap().kind(), Kind::BFloat16);
@@ -124,11 +155,21 @@ fn limits_and_softcap() {
 #[test]
 fn reductions_keep_the_last_dim() {
     let x = Tensor::from_slice(&[1.0f32, 2.0, 3.0, 5.0]).reshape([2, 2]);
-    assert_eq!((sum(&x).unwrap().size(), floats(&sum(&x).unwrap())), (vec![2, 1], vec![3.0, 8.0]));
+    assert_eq!(
+        (sum(&x).unwrap().size(), floats(&sum(&x).unwrap())),
+        (vec![2, 1], vec![3.0, 8.0])
+    );
     assert_eq!(floats(&mean(&x).unwrap()), [1.5, 4.0]);
     let whole = Tensor::from_slice(&[1i64, 2]);
-    assert_eq!((sum(&whole).unwrap().kind(), floats(&mean(&whole).unwrap())), (Kind::Int64, vec![1.5]));
+    assert_eq!(
+        (sum(&whole).unwrap().kind(), floats(&mean(&whole).unwrap())),
+        (Kind::Int64, vec![1.5])
+    );
     let e = 1f32.exp();
-    close(&floats(&softmax(&x.narrow(0, 0, 1)).unwrap()), &[1.0 / (1.0 + e), e / (1.0 + e)], 1e-6);
+    close(
+        &floats(&softmax(&x.narrow(0, 0, 1)).unwrap()),
+        &[1.0 / (1.0 + e), e / (1.0 + e)],
+        1e-6,
+    );
     assert_eq!(floats(&softmax(&Tensor::from_slice(&[7i64, 7])).unwrap()), [0.5, 0.5]);
 }

@@ -6,7 +6,15 @@ use sli_model::{Frequencies, Num};
 
 fn fixed(width: u64, interleaved: bool, axes: Axes) -> Rope {
     let inv_freq = Rope::base(10000.0, width).into_iter().map(Num).collect();
-    Rope { width, interleaved, frequencies: Frequencies::Fixed { inv_freq, scale: Num(1.5) }, axes }
+    Rope {
+        width,
+        interleaved,
+        frequencies: Frequencies::Fixed {
+            inv_freq,
+            scale: Num(1.5),
+        },
+        axes,
+    }
 }
 
 /// Turns by `angle(row, pair)`, with cos and sin times `scale`.
@@ -16,7 +24,11 @@ fn expected(x: &Tensor, rope: &Rope, scale: f64, angle: impl Fn(usize, usize) ->
     for row in 0..size[0] as usize {
         for head in 0..heads {
             for j in 0..half {
-                let (a, b) = if rope.interleaved { (2 * j, 2 * j + 1) } else { (j, j + half) };
+                let (a, b) = if rope.interleaved {
+                    (2 * j, 2 * j + 1)
+                } else {
+                    (j, j + half)
+                };
                 let at = (row * heads + head) * dim;
                 let (u, v) = (f64::from(out[at + a]), f64::from(out[at + b]));
                 let (sin, cos) = (angle(row, j).sin() * scale, angle(row, j).cos() * scale);
@@ -47,7 +59,10 @@ fn pairs_turn_by_position_and_the_rest_passes() {
 
 #[test]
 fn half_precision_is_turned_in_f32() {
-    let (x, rope) = (random(&[3, 1, 8], 1).to_kind(Kind::BFloat16), fixed(8, false, Axes::One));
+    let (x, rope) = (
+        random(&[3, 1, 8], 1).to_kind(Kind::BFloat16),
+        fixed(8, false, Axes::One),
+    );
     let at = positions(&[3, 4, 5]);
     let narrow = rotary(&x, &rope, &at, None).unwrap();
     let wide = rotary(&x.to_kind(Kind::Float), &rope, &at, None).unwrap();
@@ -73,14 +88,27 @@ fn positions_with_axes() {
     close(&floats(&rotary(&x, &sections, &at, None).unwrap()), &by, 1e-5);
     // one position for all axes
     let by = expected(&x, &sections, 1.5, |row, j| [3.0, 2.0][row] * f[j]);
-    close(&floats(&rotary(&x, &sections, &positions(&[3, 2]), None).unwrap()), &by, 1e-5);
+    close(
+        &floats(&rotary(&x, &sections, &positions(&[3, 2]), None).unwrap()),
+        &by,
+        1e-5,
+    );
 }
 
 #[test]
 fn every_sequence_uses_its_own_length() {
     let set = RowSet::from_lengths(&[3, 40, 2]).unwrap();
-    let frequencies = Frequencies::Dynamic { theta: Num(1e4), factor: Num(4.0), max_position: Num(16.0) };
-    let rope = Rope { width: 8, interleaved: false, frequencies, axes: Axes::One };
+    let frequencies = Frequencies::Dynamic {
+        theta: Num(1e4),
+        factor: Num(4.0),
+        max_position: Num(16.0),
+    };
+    let rope = Rope {
+        width: 8,
+        interleaved: false,
+        frequencies,
+        axes: Axes::One,
+    };
     let x = random(&[45, 2, 8], 2);
     let found = rotary(&x, &rope, set.positions(), Some(&set)).unwrap();
     let (short, long) = (rope.at_length(3).0, rope.at_length(40).0);
@@ -98,5 +126,10 @@ fn positions_that_do_not_fit_are_errors() {
     assert!(rotary(&random(&[2, 1, 6], 1), &rope, &positions(&[1, 2]), None).is_err());
     let two = Shared::from_i64(&[1, 2, 3, 4], &[2, 2]).unwrap();
     assert!(rotary(&random(&[2, 1, 8], 1), &rope, &two, None).is_err());
-    assert_eq!(rotary(&random(&[0, 1, 8], 1), &rope, &positions(&[]), None).unwrap().size(), [0, 1, 8]);
+    assert_eq!(
+        rotary(&random(&[0, 1, 8], 1), &rope, &positions(&[]), None)
+            .unwrap()
+            .size(),
+        [0, 1, 8]
+    );
 }

@@ -39,7 +39,10 @@ fn first_last_and_mean_of_each_sequence() {
 fn the_index_of_a_token() {
     let set = RowSet::from_lengths(&[3, 2]).unwrap();
     let tokens = Shared::from_i64(&[7, 2, 2, 5, 7], &[5]).unwrap();
-    assert_eq!(floats(&first_index(&tokens, 2, &set).unwrap()), [1.0, 1.0, 1.0, 2.0, 2.0]);
+    assert_eq!(
+        floats(&first_index(&tokens, 2, &set).unwrap()),
+        [1.0, 1.0, 1.0, 2.0, 2.0]
+    );
 }
 
 #[test]

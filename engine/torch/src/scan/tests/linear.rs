@@ -1,163 +1,11 @@
 //! `linear_scan`.
 
-use super::super::{ScanInputs, linear_scan, linear_scan_within};
-use super::{LENGTHS, decays, error, numbers, offsets, uniform};
+use super::super::{linear_scan, linear_scan_within};
+use super::by_token::loop_over_tokens;
+use super::case::Case;
+use super::{LENGTHS, ROWS, decays, error, numbers, offsets, uniform};
 use sli_model::ScanNormalize;
 use tch::{Kind, Tensor};
-
-/// Owned inputs of a scan.
-struct Case {
-    q: Option<Tensor>,
-    k: Option<Tensor>,
-    v: Tensor,
-    decay: Option<Tensor>,
-    beta: Option<Tensor>,
-    erase: Option<(Tensor, Tensor)>,
-    bonus: Option<Tensor>,
-    gain: Option<Tensor>,
-    normalize: Option<ScanNormalize>,
-}
-
-impl Case {
-    /// q, k, v of a batch without anything else.
-    fn new(seed: u64, rows: i64, [g, h, k, v]: [i64; 4]) -> Case {
-        Case {
-            q: Some(uniform(seed, &[rows, g, k], -1.0, 1.0)),
-            k: Some(uniform(seed + 1, &[rows, g, k], -1.0, 1.0)),
-            v: uniform(seed + 2, &[rows, h, v], -1.0, 1.0),
-            decay: None,
-            beta: None,
-            erase: None,
-            bonus: None,
-            gain: None,
-            normalize: None,
-        }
-    }
-
-    fn inputs(&self) -> ScanInputs<'_> {
-        ScanInputs {
-            q: self.q.as_ref(),
-            k: self.k.as_ref(),
-            v: &self.v,
-            decay: self.decay.as_ref(),
-            beta: self.beta.as_ref(),
-            erase: self.erase.as_ref().map(|(a, b)| (a, b)),
-            bonus: self.bonus.as_ref(),
-            gain: self.gain.as_ref(),
-            normalize: self.normalize,
-        }
-    }
-
-    fn run(&self, offsets: &[i64]) -> Tensor {
-        linear_scan(&self.inputs(), offsets).unwrap()
-    }
-
-    /// Every tensor of the case replaced.
-    fn map(&self, f: impl Fn(&Tensor, bool) -> Tensor) -> Case {
-        let n = self.v.size()[0];
-        let g = |x: &Option<Tensor>| x.as_ref().map(|x| f(x, x.size()[0] == n));
-        Case {
-            q: g(&self.q),
-            k: g(&self.k),
-            v: f(&self.v, true),
-            decay: g(&self.decay),
-            beta: g(&self.beta),
-            erase: self.erase.as_ref().map(|(a, b)| (f(a, true), f(b, true))),
-            bonus: self.bonus.as_ref().map(|x| f(x, false)),
-            gain: g(&self.gain),
-            normalize: self.normalize,
-        }
-    }
-
-    /// The rows of one sequence.
-    fn rows(&self, start: i64, count: i64) -> Case {
-        self.map(|x, rows| {
-            if rows {
-                x.narrow(0, start, count)
-            } else {
-                x.shallow_clone()
-            }
-        })
-    }
-
-    /// The definition, token by token, in f64 and without any trick against overflow.
-    fn loop_over_tokens(&self, offsets: &[i64]) -> Vec<f64> {
-        let size = self.v.size();
-        let (n, h, vs) = (size[0], size[1], size[2]);
-        let of_q = self.q.as_ref().or(self.k.as_ref()).map_or(vec![n, 1, 1], Tensor::size);
-        let ks = of_q[2];
-        let per_head = |x: &Tensor| numbers(&x.repeat_interleave_self_int(h / of_q[1], 1, None));
-        let ones = Tensor::ones(&of_q[..], (Kind::Double, tch::Device::Cpu));
-        let wide = |x: &Option<Tensor>, shape: &[i64], default: f64| match x {
-            Some(x) => numbers(&x.expand(shape, false)),
-            None => vec![default; shape.iter().product::<i64>() as usize],
-        };
-        let q = per_head(self.q.as_ref().unwrap_or(&ones));
-        let k = per_head(self.k.as_ref().unwrap_or(&ones));
-        let v = numbers(&self.v);
-        let w = wide(&self.decay, &[n, h, ks], 0.0);
-        let gain = wide(&self.gain, &[n, h, 1], 0.0);
-        let beta = self.beta.as_ref().map(|x| numbers(&x.expand([n, h, 1], false)));
-        let erase = self.erase.as_ref().map(|(a, b)| (per_head(a), per_head(b)));
-        let bonus = self.bonus.as_ref().map(|x| numbers(&x.expand([h, ks], false)));
-        let (h, ks, vs) = (h as usize, ks as usize, vs as usize);
-        let mut out = vec![0.0; v.len()];
-        for pair in offsets.windows(2) {
-            for head in 0..h {
-                // One more value that is always 1 gives the normaliser.
-                let mut s = vec![vec![0.0; vs + 1]; ks];
-                for t in pair[0] as usize..pair[1] as usize {
-                    let kt = &k[(t * h + head) * ks..][..ks];
-                    let qt = &q[(t * h + head) * ks..][..ks];
-                    let mut vt = v[(t * h + head) * vs..][..vs].to_vec();
-                    vt.push(1.0);
-                    let old = s.clone();
-                    let through = |x: &[f64], s: &[Vec<f64>], j: usize| -> f64 {
-                        x.iter().zip(s).map(|(x, row)| x * row[j]).sum()
-                    };
-                    for (c, row) in s.iter_mut().enumerate() {
-                        let decay = w[(t * h + head) * ks + c].exp();
-                        row.iter_mut().for_each(|x| *x *= decay);
-                    }
-                    let decayed = s.clone();
-                    for j in 0..=vs {
-                        let value = match &beta {
-                            Some(b) => b[t * h + head] * (vt[j] - through(kt, &decayed, j)),
-                            None => gain[t * h + head].exp() * vt[j],
-                        };
-                        for c in 0..ks {
-                            s[c][j] += kt[c] * value;
-                            if let Some((a, b)) = &erase {
-                                let at = (t * h + head) * ks;
-                                s[c][j] += b[at + c] * through(&a[at..at + ks], &old, j);
-                            }
-                        }
-                    }
-                    let read = |j: usize| match &bonus {
-                        None => through(qt, &s, j),
-                        Some(u) => (0..ks)
-                            .map(|c| {
-                                let own = kt[c] * gain[t * h + head].exp() * vt[j];
-                                qt[c] * (old[c][j] + u[head * ks + c] * own)
-                            })
-                            .sum(),
-                    };
-                    let divisor = match self.normalize {
-                        None => 1.0,
-                        Some(ScanNormalize::Sum) => read(vs),
-                        Some(ScanNormalize::Max1) => read(vs).abs().max(1.0),
-                    };
-                    for j in 0..vs {
-                        out[(t * h + head) * vs + j] = read(j) / divisor;
-                    }
-                }
-            }
-        }
-        out
-    }
-}
-
-const ROWS: i64 = 328;
 
 /// The variants with the names of the models that use them.
 fn cases() -> Vec<(&'static str, Case)> {
@@ -262,7 +110,7 @@ fn all_forms_agree_with_a_loop_over_tokens() {
     let offsets = offsets(&LENGTHS);
     assert_eq!(offsets[LENGTHS.len()], ROWS);
     for (name, case) in cases() {
-        let e = error(&case.run(&offsets), &case.loop_over_tokens(&offsets));
+        let e = error(&case.run(&offsets), &loop_over_tokens(&case, &offsets));
         assert!(e <= 1e-5, "{name}: relative error {e:.2e}");
     }
 }
@@ -326,7 +174,7 @@ fn half_precision_inputs_lose_only_the_rounding_of_the_result() {
         let half = case.map(|x, _| x.to_kind(Kind::BFloat16));
         let y = half.run(&offsets);
         assert_eq!(y.kind(), Kind::BFloat16, "{name}");
-        let e = error(&y, &half.loop_over_tokens(&offsets));
+        let e = error(&y, &loop_over_tokens(&half, &offsets));
         assert!(e <= 4.1e-3, "{name}: relative error {e:.2e}");
     }
 }

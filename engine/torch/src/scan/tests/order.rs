@@ -2,10 +2,8 @@
 
 use super::super::first_order::{recurrence, recurrence_within};
 use super::super::selective::{selective_scan, selective_scan_within};
-use super::{LENGTHS, decays, error, numbers, offsets, uniform};
+use super::{LENGTHS, ROWS, decays, error, numbers, offsets, uniform};
 use tch::{Kind, Tensor};
-
-const ROWS: i64 = 328;
 
 fn recurrence_by_token(a: &Tensor, b: &Tensor, offsets: &[i64]) -> Vec<f64> {
     let width = b.size()[1] as usize;
