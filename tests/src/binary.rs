@@ -4,10 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// The binary, built with the profile of the tests if it is not fresh.
+/// The binary: the one that `SLI_PIPE_BINARY` names, else that of this workspace, built with the profile of the
+/// tests if it is not fresh.
 pub fn path() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| {
+        if let Some(path) = std::env::var_os("SLI_PIPE_BINARY") {
+            return std::path::absolute(path).expect("a path");
+        }
         let exe = std::env::current_exe().expect("the test's own path");
         let profile = exe.parent().and_then(Path::parent).expect("tests stand in <target>/<profile>/deps");
         let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

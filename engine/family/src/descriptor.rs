@@ -51,7 +51,11 @@ impl Descriptor {
         let flat = merge(chain)?;
         let reached = reach(&flat);
         let errors = check(&flat, &reached);
-        if errors.is_empty() { Ok(Descriptor { flat, reached }) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Descriptor { flat, reached })
+        } else {
+            Err(errors)
+        }
     }
 
     /// The flattened family as TOML, each entry with the file that states it.
@@ -61,19 +65,44 @@ impl Descriptor {
         for (table, _) in &flat.matches {
             out.push_str("\n[[match]]\n");
             out.extend(table.model_types.iter().map(|list| format!("model_types = {list:?}\n")));
-            out.extend(table.architectures.iter().map(|list| format!("architectures = {list:?}\n")));
+            out.extend(
+                table
+                    .architectures
+                    .iter()
+                    .map(|list| format!("architectures = {list:?}\n")),
+            );
             out.extend(table.when.iter().map(|when| format!("when = {:?}\n", when.text)));
         }
         for refuse in &flat.refuse {
             let file = &refuse.when.equation.file.name;
-            let _ = write!(out, "\n[[refuse]]  # {file}\nwhen = {:?}\nwhy  = {:?}\n", refuse.when.equation.text, refuse.why);
+            let _ = write!(
+                out,
+                "\n[[refuse]]  # {file}\nwhen = {:?}\nwhy  = {:?}\n",
+                refuse.when.equation.text, refuse.why
+            );
         }
-        show_map(&mut out, "ignore_config", flat.ignore_config.iter().map(|(k, v)| (k, format!("{v:?}"))));
-        show_map(&mut out, "defaults", flat.defaults.iter().map(|(k, v)| (k, v.to_string())));
+        show_map(
+            &mut out,
+            "ignore_config",
+            flat.ignore_config.iter().map(|(k, v)| (k, format!("{v:?}"))),
+        );
+        show_map(
+            &mut out,
+            "defaults",
+            flat.defaults.iter().map(|(k, v)| (k, v.to_string())),
+        );
         show_values(&mut out, flat);
         let _ = writeln!(out, "\n[names]\nroot   = {:?}\nignore = {:?}", flat.root, flat.ignore);
-        show_map(&mut out, "names.tied", flat.tied.iter().map(|(k, v)| (k, format!("{v:?}"))));
-        show_map(&mut out, "names.rename", flat.rename.iter().map(|(k, v)| (k, format!("{v:?}"))));
+        show_map(
+            &mut out,
+            "names.tied",
+            flat.tied.iter().map(|(k, v)| (k, format!("{v:?}"))),
+        );
+        show_map(
+            &mut out,
+            "names.rename",
+            flat.rename.iter().map(|(k, v)| (k, format!("{v:?}"))),
+        );
         show_table(&mut out, &flat.embed);
         for stack in &flat.stacks {
             show_stack(&mut out, stack);
@@ -115,21 +144,33 @@ fn show_values(out: &mut String, flat: &Flat) {
 fn show_table(out: &mut String, table: &Table) {
     let _ = writeln!(out, "\n[{}]", table.label);
     for (name, parsed) in &table.equations {
-        let _ = writeln!(out, "{name} = {:?}  # {}", parsed.equation.text, parsed.equation.file.name);
+        let _ = writeln!(
+            out,
+            "{name} = {:?}  # {}",
+            parsed.equation.text, parsed.equation.file.name
+        );
     }
 }
 
 fn show_stack(out: &mut String, stack: &crate::flat::FlatStack) {
     let _ = writeln!(out, "\n[[stack]]  # {}\nname = {:?}", stack.file.name, stack.name);
     let prefix = stack.prefix.iter().map(|e| ("prefix", e));
-    let keys = [("count", &stack.count), ("input", &stack.input), ("final", &stack.last), ("when", &stack.when)];
+    let keys = [
+        ("count", &stack.count),
+        ("input", &stack.input),
+        ("final", &stack.last),
+        ("when", &stack.when),
+    ];
     let rest = keys.into_iter().filter_map(|(k, p)| Some((k, &p.as_ref()?.equation)));
     for (key, equation) in prefix.chain(rest) {
         let _ = writeln!(out, "{key} = {:?}  # {}", equation.text, equation.file.name);
     }
     out.extend(stack.tokens.iter().map(|tokens| format!("tokens = {tokens:?}\n")));
     for case in &stack.layer {
-        let when = case.when.as_ref().map_or(String::new(), |w| format!(", when = {:?}", w.equation.text));
+        let when = case
+            .when
+            .as_ref()
+            .map_or(String::new(), |w| format!(", when = {:?}", w.equation.text));
         let _ = writeln!(out, "layer = {{ class = {:?}{when} }}", case.class.value);
     }
     for table in [&stack.lets, &stack.carry] {
@@ -183,9 +224,14 @@ impl Family for Descriptor {
 /// Quantised checkpoints are refused by name, not by their keys.
 fn refusal_of_format(config: &Json) -> Option<Diagnostic> {
     let quantisation = config.get("quantization_config").filter(|q| !q.is_null())?;
-    let method = quantisation.get("quant_method").and_then(Json::as_str).unwrap_or("unknown");
+    let method = quantisation
+        .get("quant_method")
+        .and_then(Json::as_str)
+        .unwrap_or("unknown");
     Some(
-        Diagnostic::error(format!("this checkpoint is quantised (`quant_method: {method}`), and quantised checkpoints cannot be read yet"))
-            .help("use the unquantised checkpoint (safetensors in f32, f16 or bf16)"),
+        Diagnostic::error(format!(
+            "this checkpoint is quantised (`quant_method: {method}`), and quantised checkpoints cannot be read yet"
+        ))
+        .help("use the unquantised checkpoint (safetensors in f32, f16 or bf16)"),
     )
 }

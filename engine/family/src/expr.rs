@@ -102,18 +102,31 @@ impl Expr {
 /// Syntax errors and uses of CEL that the language refuses, each with its place.
 pub(crate) fn parse(equation: &Equation) -> Result<Arc<Parsed>, Vec<Diagnostic>> {
     if let Some(why) = too_large(&equation.text) {
-        return Err(vec![Diagnostic::error(why).primary(equation.label("cut it in several equations"))]);
+        return Err(vec![
+            Diagnostic::error(why).primary(equation.label("cut it in several equations")),
+        ]);
     }
     let parser = Parser::new().max_recursion_depth(MAX_DEPTH);
     let (tree, info) = parser.parse_with_source_info(&equation.text).map_err(|errors| {
-        let mut found: Vec<Diagnostic> = errors.errors.iter().map(|e| syntax_error(equation, e.pos, &e.msg)).collect();
+        let mut found: Vec<Diagnostic> = errors
+            .errors
+            .iter()
+            .map(|e| syntax_error(equation, e.pos, &e.msg))
+            .collect();
         found.truncate(1); // one slip makes the parser report several
         found
     })?;
-    let mut reducer = Reducer { equation, info, errors: Vec::new() };
+    let mut reducer = Reducer {
+        equation,
+        info,
+        errors: Vec::new(),
+    };
     let root = reducer.reduce(&tree);
     if reducer.errors.is_empty() {
-        Ok(Arc::new(Parsed { equation: equation.clone(), root }))
+        Ok(Arc::new(Parsed {
+            equation: equation.clone(),
+            root,
+        }))
     } else {
         Err(reducer.errors)
     }
@@ -122,7 +135,10 @@ pub(crate) fn parse(equation: &Equation) -> Result<Arc<Parsed>, Vec<Diagnostic>>
 /// The parser recurses once per bracket and per prefix operator before it looks at its own limit.
 fn too_large(text: &str) -> Option<String> {
     if text.len() > MAX_LENGTH {
-        return Some(format!("this equation has {} bytes; at most {MAX_LENGTH} are read", text.len()));
+        return Some(format!(
+            "this equation has {} bytes; at most {MAX_LENGTH} are read",
+            text.len()
+        ));
     }
     let (mut depth, mut deepest, mut prefixes) = (0usize, 0usize, 0usize);
     for byte in text.bytes() {
@@ -131,7 +147,11 @@ fn too_large(text: &str) -> Option<String> {
             b')' | b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
         }
-        prefixes = if matches!(byte, b'!' | b'-' | b' ') { prefixes + 1 } else { 0 };
+        prefixes = if matches!(byte, b'!' | b'-' | b' ') {
+            prefixes + 1
+        } else {
+            0
+        };
         deepest = deepest.max(depth).max(prefixes);
     }
     (deepest > MAX_DEPTH as usize).then(|| format!("this equation nests deeper than {MAX_DEPTH}"))
@@ -139,11 +159,15 @@ fn too_large(text: &str) -> Option<String> {
 
 fn syntax_error(equation: &Equation, pos: (isize, isize), message: &str) -> Diagnostic {
     let column = (pos.1.max(1) - 1) as usize;
-    let line_start: usize = (equation.text.split_inclusive('\n').take((pos.0.max(1) - 1) as usize)).map(str::len).sum();
+    let line_start: usize = (equation.text.split_inclusive('\n').take((pos.0.max(1) - 1) as usize))
+        .map(str::len)
+        .sum();
     let at = (line_start + column).min(equation.text.len());
     let end = (at + 1).min(equation.text.len());
     let plain = match message.trim_start_matches("Syntax error: ") {
-        conditional if conditional.contains("_?_:_") => "a `?:` inside the first branch of another needs brackets around it",
+        conditional if conditional.contains("_?_:_") => {
+            "a `?:` inside the first branch of another needs brackets around it"
+        }
         other => other,
     };
     Diagnostic::error(format!("this equation cannot be read: {plain}"))
@@ -166,7 +190,10 @@ impl Reducer<'_> {
             Cel::Select(select) => {
                 let operand = self.reduce(&select.operand);
                 if select.test {
-                    Node::Has(Box::new(Expr { span: operand.span, node: Node::Member(Box::new(operand), select.field.clone()) }))
+                    Node::Has(Box::new(Expr {
+                        span: operand.span,
+                        node: Node::Member(Box::new(operand), select.field.clone()),
+                    }))
                 } else {
                     Node::Member(Box::new(operand), select.field.clone())
                 }
@@ -175,7 +202,10 @@ impl Reducer<'_> {
             Cel::Map(map) => Node::Map(map.entries.iter().filter_map(|e| self.entry(&e.expr, own)).collect()),
             Cel::Call(call) => {
                 if call.target.is_some() {
-                    self.refuse(own, &format!("methods such as `a.{}(…)` are not part of the language", call.func_name));
+                    self.refuse(
+                        own,
+                        &format!("methods such as `a.{}(…)` are not part of the language", call.func_name),
+                    );
                 }
                 let args = call.args.iter().map(|a| self.reduce(a)).collect();
                 self.call(&call.func_name, args, own)
@@ -189,7 +219,10 @@ impl Reducer<'_> {
                 Node::Null
             }
         };
-        let mut expr = Expr { node, span: own.unwrap_or((usize::MAX, 0)) };
+        let mut expr = Expr {
+            node,
+            span: own.unwrap_or((usize::MAX, 0)),
+        };
         let inner: Vec<(usize, usize)> = expr.children().iter().map(|c| c.span).collect();
         for span in inner {
             expr.span = (expr.span.0.min(span.0), expr.span.1.max(span.1));
@@ -206,11 +239,15 @@ impl Reducer<'_> {
     fn close(&self, expr: &mut Expr) {
         match &expr.node {
             Node::Call(..) | Node::Has(_) => {
-                let name = if let Node::Call(name, _) = &expr.node { name } else { "has" };
-                if let Some(before) = expr.span.0.checked_sub(name.len()) {
-                    if self.equation.text.get(before..expr.span.0) == Some(name) {
-                        expr.span.0 = before;
-                    }
+                let name = if let Node::Call(name, _) = &expr.node {
+                    name
+                } else {
+                    "has"
+                };
+                if let Some(before) = expr.span.0.checked_sub(name.len())
+                    && self.equation.text.get(before..expr.span.0) == Some(name)
+                {
+                    expr.span.0 = before;
                 }
                 expr.span.1 = self.after_bracket(expr.span.1, b')');
             }
@@ -300,7 +337,12 @@ impl Reducer<'_> {
             _ => None,
         };
         let mut args = args.into_iter();
-        let mut next = || Box::new(args.next().unwrap_or(Expr { node: Node::Null, span: own.unwrap_or_default() }));
+        let mut next = || {
+            Box::new(args.next().unwrap_or(Expr {
+                node: Node::Null,
+                span: own.unwrap_or_default(),
+            }))
+        };
         if let Some(op) = arithmetic {
             return Node::Arithmetic(op, next(), next());
         }
@@ -320,7 +362,8 @@ impl Reducer<'_> {
 
     fn refuse(&mut self, span: Option<(usize, usize)>, why: &str) {
         let (start, end) = span.unwrap_or((0, self.equation.text.len()));
-        self.errors.push(Diagnostic::error(why).primary(self.equation.label_at(start, end, "refused here")));
+        self.errors
+            .push(Diagnostic::error(why).primary(self.equation.label_at(start, end, "refused here")));
     }
 }
 
@@ -331,7 +374,11 @@ mod tests {
 
     fn equation(text: &str) -> Equation {
         let file = SourceFile::new("t.toml", format!("\"{text}\""));
-        Equation { text: text.to_owned(), span: 0..text.len() + 2, file }
+        Equation {
+            text: text.to_owned(),
+            span: 0..text.len() + 2,
+            file,
+        }
     }
 
     fn spans(text: &str) -> Vec<String> {
@@ -345,16 +392,33 @@ mod tests {
     fn every_node_knows_its_text() {
         assert_eq!(
             spans("h + mlp(norm(h, 'a'), 'mlp')"),
-            ["h + mlp(norm(h, 'a'), 'mlp')", "h", "mlp(norm(h, 'a'), 'mlp')", "norm(h, 'a')", "h", "'a'", "'mlp'"]
+            [
+                "h + mlp(norm(h, 'a'), 'mlp')",
+                "h",
+                "mlp(norm(h, 'a'), 'mlp')",
+                "norm(h, 'a')",
+                "h",
+                "'a'",
+                "'mlp'"
+            ]
         );
-        assert_eq!(spans("get(config.a.b, 1)"), ["get(config.a.b, 1)", "config.a.b", "config.a", "config", "1"]);
+        assert_eq!(
+            spans("get(config.a.b, 1)"),
+            ["get(config.a.b, 1)", "config.a.b", "config.a", "config", "1"]
+        );
         assert_eq!(spans("f(x, {'k': [1, 2]})")[0], "f(x, {'k': [1, 2]})");
         assert_eq!(spans("has(config.a) ? v[0] : null")[0], "has(config.a) ? v[0] : null");
     }
 
     #[test]
     fn refused_syntax_is_named() {
-        for (text, word) in [("a.f(x)", "methods"), ("[1].all(v, v > 0)", "macros"), ("1u", "unsigned"), ("b'x'", "bytes"), ("M{a: 1}", "form")] {
+        for (text, word) in [
+            ("a.f(x)", "methods"),
+            ("[1].all(v, v > 0)", "macros"),
+            ("1u", "unsigned"),
+            ("b'x'", "bytes"),
+            ("M{a: 1}", "form"),
+        ] {
             let errors = parse(&equation(text)).unwrap_err();
             assert!(errors[0].message.contains(word), "{text}: {}", errors[0].message);
         }

@@ -147,7 +147,10 @@ impl Parser {
     }
 
     fn table(&mut self, label: String, equations: &Equations) -> Arc<Table> {
-        let mut table = Table { label, ..Table::default() };
+        let mut table = Table {
+            label,
+            ..Table::default()
+        };
         self.fill(equations, &mut table.equations);
         Arc::new(table)
     }
@@ -160,7 +163,10 @@ impl Parser {
 pub(crate) fn merge(chain: &[Arc<FamilyFile>]) -> Result<Flat, Vec<Diagnostic>> {
     let own = chain.last().expect("a chain ends with the family itself");
     let mut parser = Parser { errors: Vec::new() };
-    let labelled = |label: &str| Table { label: label.to_owned(), ..Table::default() };
+    let labelled = |label: &str| Table {
+        label: label.to_owned(),
+        ..Table::default()
+    };
     let (mut embed, mut head, mut args) = (labelled("embed"), labelled("head"), labelled("args"));
     let mut flat = Flat::bare(own.file.clone(), own.id.clone());
     flat.title.clone_from(&own.title);
@@ -177,7 +183,8 @@ pub(crate) fn merge(chain: &[Arc<FamilyFile>]) -> Result<Flat, Vec<Diagnostic>> 
         parser.fill(&file.head, &mut head.equations);
         parser.fill(&file.args, &mut args.equations);
         for (name, equations) in &file.layers {
-            flat.layers.insert(name.clone(), parser.table(format!("layer.{name}"), equations));
+            flat.layers
+                .insert(name.clone(), parser.table(format!("layer.{name}"), equations));
         }
         for (name, block) in &file.blocks {
             flat.blocks.insert(name.clone(), merge_block(name, block, &mut parser));
@@ -187,7 +194,11 @@ pub(crate) fn merge(chain: &[Arc<FamilyFile>]) -> Result<Flat, Vec<Diagnostic>> 
     flat.embed = Arc::new(embed);
     flat.head = Arc::new(head);
     flat.args = args;
-    if parser.errors.is_empty() { Ok(flat) } else { Err(parser.errors) }
+    if parser.errors.is_empty() {
+        Ok(flat)
+    } else {
+        Err(parser.errors)
+    }
 }
 
 fn merge_lookup(flat: &mut Flat, file: &FamilyFile, parser: &mut Parser) {
@@ -209,12 +220,28 @@ fn merge_lookup(flat: &mut Flat, file: &FamilyFile, parser: &mut Parser) {
     flat.tied.extend(file.names.tied.clone());
     flat.ignore.extend(file.names.ignore.clone());
     flat.rename.extend(file.names.rename.clone());
-    flat.parts.extend(file.parts.iter().map(|(name, part)| (name.clone(), part.file.clone(), part.span.clone())));
-    flat.needs.extend(file.needs.iter().map(|need| (need.value.clone(), file.file.clone(), need.span.clone())));
+    flat.parts.extend(
+        file.parts
+            .iter()
+            .map(|(name, part)| (name.clone(), part.file.clone(), part.span.clone())),
+    );
+    flat.needs.extend(
+        file.needs
+            .iter()
+            .map(|need| (need.value.clone(), file.file.clone(), need.span.clone())),
+    );
     for refuse in &file.refuse {
         let Some(when) = parser.one(&refuse.when) else { continue };
-        let entry = FlatRefuse { name: refuse.name.clone(), when, why: refuse.why.clone() };
-        match flat.refuse.iter_mut().find(|r| r.name.is_some() && r.name == entry.name) {
+        let entry = FlatRefuse {
+            name: refuse.name.clone(),
+            when,
+            why: refuse.why.clone(),
+        };
+        match flat
+            .refuse
+            .iter_mut()
+            .find(|r| r.name.is_some() && r.name == entry.name)
+        {
             Some(inherited) => *inherited = entry,
             None => flat.refuse.push(entry),
         }
@@ -244,8 +271,14 @@ fn merge_stacks(stacks: &mut Vec<FlatStack>, file: &FamilyFile, parser: &mut Par
                 input: None,
                 last: None,
                 when: None,
-                lets: Arc::new(Table { label: format!("stack {name} let"), ..Table::default() }),
-                carry: Arc::new(Table { label: format!("stack {name} carry"), ..Table::default() }),
+                lets: Arc::new(Table {
+                    label: format!("stack {name} let"),
+                    ..Table::default()
+                }),
+                carry: Arc::new(Table {
+                    label: format!("stack {name} carry"),
+                    ..Table::default()
+                }),
             });
             stacks.len() - 1
         });
@@ -268,10 +301,18 @@ fn merge_stacks(stacks: &mut Vec<FlatStack>, file: &FamilyFile, parser: &mut Par
         parser.fill(&stack.let_, &mut Arc::make_mut(&mut flat.lets).equations);
         parser.fill(&stack.carry, &mut Arc::make_mut(&mut flat.carry).equations);
         match &stack.layer {
-            Some(LayerChoice::One(class)) => flat.layer = vec![LayerCase { class: class.clone(), when: None }],
+            Some(LayerChoice::One(class)) => {
+                flat.layer = vec![LayerCase {
+                    class: class.clone(),
+                    when: None,
+                }]
+            }
             Some(LayerChoice::Cases(cases)) => {
                 flat.layer = (cases.iter())
-                    .map(|c| LayerCase { class: c.class.clone(), when: c.when.as_ref().and_then(|w| parser.one(w)) })
+                    .map(|c| LayerCase {
+                        class: c.class.clone(),
+                        when: c.when.as_ref().and_then(|w| parser.one(w)),
+                    })
                     .collect();
             }
             None => {}

@@ -27,8 +27,17 @@ pub(crate) fn prune(graph: Graph) -> Graph {
         nodes.insert(index as u32, kept.nodes.len() as u32);
         kept.nodes.push(node);
     }
-    let renumber = |value: Value| nodes.get(&value.node).map(|node| Value { node: *node, out: value.out });
-    kept.outputs = graph.outputs.into_iter().filter_map(|(name, v)| Some((name, renumber(v)?))).collect();
+    let renumber = |value: Value| {
+        nodes.get(&value.node).map(|node| Value {
+            node: *node,
+            out: value.out,
+        })
+    };
+    kept.outputs = graph
+        .outputs
+        .into_iter()
+        .filter_map(|(name, v)| Some((name, renumber(v)?)))
+        .collect();
     kept.points = (graph.points.into_iter())
         .filter_map(|mut point| {
             point.value = renumber(point.value)?;

@@ -31,7 +31,9 @@ impl Registry {
         let mut registry = Registry::default();
         let std_files = SHIPPED.get_dir("std").into_iter().flat_map(|d| d.files());
         for file in SHIPPED.files().chain(std_files) {
-            let (Some(path), Some(text)) = (file.path().to_str(), file.contents_utf8()) else { continue };
+            let (Some(path), Some(text)) = (file.path().to_str(), file.contents_utf8()) else {
+                continue;
+            };
             registry.add(path, SourceFile::new(format!("families/{path}"), text));
         }
         registry.files.sort_keys();
@@ -54,14 +56,21 @@ impl Registry {
             if !prefix.is_empty() && !folder.is_dir() {
                 continue;
             }
-            let mut paths: Vec<_> = std::fs::read_dir(&folder)?.collect::<Result<Vec<_>, _>>()?.iter().map(|e| e.path()).collect();
+            let mut paths: Vec<_> = std::fs::read_dir(&folder)?
+                .collect::<Result<Vec<_>, _>>()?
+                .iter()
+                .map(|e| e.path())
+                .collect();
             paths.retain(|p| p.extension().is_some_and(|e| e == "toml"));
             paths.sort();
             for path in paths {
                 let named = |e: std::io::Error| std::io::Error::new(e.kind(), format!("{}: {e}", path.display()));
                 let text = std::fs::read_to_string(&path).map_err(named)?;
                 let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                self.add(&format!("{prefix}{name}"), SourceFile::new(path.display().to_string(), text));
+                self.add(
+                    &format!("{prefix}{name}"),
+                    SourceFile::new(path.display().to_string(), text),
+                );
             }
         }
         Ok(())
@@ -69,7 +78,11 @@ impl Registry {
 
     /// Ids of all families, std files left out.
     pub fn ids(&self) -> Vec<&str> {
-        self.files.keys().map(String::as_str).filter(|id| !id.starts_with("std/")).collect()
+        self.files
+            .keys()
+            .map(String::as_str)
+            .filter(|id| !id.starts_with("std/"))
+            .collect()
     }
 
     /// The file of a family.
@@ -103,21 +116,39 @@ impl Registry {
 
     fn no_family(&self, id: &str) -> Diagnostic {
         let near = suggest(id, self.ids()).map(|n| format!("did you mean `{n}`?"));
-        Diagnostic::error(format!("there is no family `{id}`")).help_opt(near).help("`sli-pipe families` lists them")
+        Diagnostic::error(format!("there is no family `{id}`"))
+            .help_opt(near)
+            .help("`sli-pipe families` lists them")
     }
 
     /// Parents first, then includes, then the file itself.
-    fn collect(&self, id: &str, chain: &mut Vec<Arc<FamilyFile>>, open: &mut Vec<String>) -> Result<(), Vec<Diagnostic>> {
+    fn collect(
+        &self,
+        id: &str,
+        chain: &mut Vec<Arc<FamilyFile>>,
+        open: &mut Vec<String>,
+    ) -> Result<(), Vec<Diagnostic>> {
         let source = self.files[id].clone();
-        let file = if id.starts_with("std/") { parse_std(source, id)? } else { parse_family(source)? };
+        let file = if id.starts_with("std/") {
+            parse_std(source, id)?
+        } else {
+            parse_family(source)?
+        };
         open.push(id.to_owned());
         for next in file.extends.iter().chain(&file.include) {
             let error = if open.contains(&next.value) {
-                Some(Diagnostic::error(format!("the files go in a circle: {} -> {}", open.join(" -> "), next.value)))
+                Some(Diagnostic::error(format!(
+                    "the files go in a circle: {} -> {}",
+                    open.join(" -> "),
+                    next.value
+                )))
             } else if chain.len() >= MAX_CHAIN {
-                Some(Diagnostic::error(format!("more than {MAX_CHAIN} files extend and include each other")))
+                Some(Diagnostic::error(format!(
+                    "more than {MAX_CHAIN} files extend and include each other"
+                )))
             } else if !self.files.contains_key(&next.value) {
-                let near = suggest(&next.value, self.files.keys().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
+                let near =
+                    suggest(&next.value, self.files.keys().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
                 Some(Diagnostic::error(format!("there is no file `families/{}.toml`", next.value)).help_opt(near))
             } else {
                 None
@@ -161,20 +192,29 @@ impl Registry {
                 Err(errors)
             }
             several => Err(vec![
-                Diagnostic::error(format!("several families describe this model: `{}`", several.join("`, `")))
-                    .help("choose one with `[model] family = \"…\"`, or narrow their `[match]` tables"),
+                Diagnostic::error(format!(
+                    "several families describe this model: `{}`",
+                    several.join("`, `")
+                ))
+                .help("choose one with `[model] family = \"…\"`, or narrow their `[match]` tables"),
             ]),
         }
     }
 
     fn nothing_matches(&self, config: &Json) -> Diagnostic {
         let model_type = config.get("model_type").and_then(Json::as_str);
-        let architectures = config.get("architectures").map_or_else(|| "none".to_owned(), Json::to_string);
+        let architectures = config
+            .get("architectures")
+            .map_or_else(|| "none".to_owned(), Json::to_string);
         let what = model_type.map_or_else(|| "no `model_type`".to_owned(), |t| format!("`model_type: {t}`"));
-        let near = model_type.and_then(|t| suggest(t, self.ids())).map(|n| format!("the nearest family is `{n}`"));
-        Diagnostic::error(format!("no family describes this model: config.json has {what}, architectures {architectures}"))
-            .help_opt(near)
-            .help("write a descriptor and put it into `families/`; `sli-pipe families` lists what is known")
+        let near = model_type
+            .and_then(|t| suggest(t, self.ids()))
+            .map(|n| format!("the nearest family is `{n}`"));
+        Diagnostic::error(format!(
+            "no family describes this model: config.json has {what}, architectures {architectures}"
+        ))
+        .help_opt(near)
+        .help("write a descriptor and put it into `families/`; `sli-pipe families` lists what is known")
     }
 }
 
@@ -185,12 +225,18 @@ fn matches(header: &FamilyHeader, table: &MatchTable, config: &Json) -> Result<b
         (Some(types), _, Some(model_type)) => types.iter().any(|t| t == model_type),
         (_, Some(wanted), _) => {
             let stated = config.get("architectures").and_then(Json::as_array);
-            stated.is_some_and(|list| list.iter().filter_map(Json::as_str).any(|a| wanted.iter().any(|w| w == a)))
+            stated.is_some_and(|list| {
+                list.iter()
+                    .filter_map(Json::as_str)
+                    .any(|a| wanted.iter().any(|w| w == a))
+            })
         }
         (Some(_), None, None) => false,
         (None, None, _) => true,
     };
-    let Some(when) = table.when.as_ref().filter(|_| by_name) else { return Ok(by_name) };
+    let Some(when) = table.when.as_ref().filter(|_| by_name) else {
+        return Ok(by_name);
+    };
     let parsed = parse(when)?;
     let flat = Flat::bare(header.file.clone(), header.id.clone());
     match_condition(&flat, config, &parsed).map_err(|e| vec![*e])

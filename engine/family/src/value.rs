@@ -35,12 +35,16 @@ impl Val {
         match json {
             Json::Null => Val::Null,
             Json::Bool(b) => Val::Bool(*b),
-            Json::Number(n) => n.as_i64().map_or_else(|| Val::Float(n.as_f64().unwrap_or(f64::NAN)), Val::Int),
+            Json::Number(n) => n
+                .as_i64()
+                .map_or_else(|| Val::Float(n.as_f64().unwrap_or(f64::NAN)), Val::Int),
             Json::String(s) => Val::Str(s.as_str().into()),
             Json::Array(list) => Val::List(Arc::new(list.iter().map(Val::from_json).collect())),
             Json::Object(map) => match special_float(map) {
                 Some(x) => Val::Float(x),
-                None => Val::Map(Arc::new(map.iter().map(|(k, v)| (k.clone(), Val::from_json(v))).collect())),
+                None => Val::Map(Arc::new(
+                    map.iter().map(|(k, v)| (k.clone(), Val::from_json(v))).collect(),
+                )),
             },
         }
     }
@@ -97,7 +101,8 @@ impl Val {
     /// Equality of plan values; `None` where the kinds cannot be compared (tensors).
     pub(crate) fn equals(&self, other: &Val) -> Option<bool> {
         Some(match (self, other) {
-            (Val::Tensor(..) | Val::Bias(..) | Val::Rope(_), Val::Null) | (Val::Null, Val::Tensor(..) | Val::Bias(..) | Val::Rope(_)) => false,
+            (Val::Tensor(..) | Val::Bias(..) | Val::Rope(_), Val::Null)
+            | (Val::Null, Val::Tensor(..) | Val::Bias(..) | Val::Rope(_)) => false,
             (Val::Null, Val::Null) => true,
             (Val::Bool(a), Val::Bool(b)) => a == b,
             (Val::Str(a), Val::Str(b)) => a == b,
@@ -106,7 +111,9 @@ impl Val {
                 a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| a.equals(b) == Some(true))
             }
             (Val::Map(a), Val::Map(b)) => {
-                a.len() == b.len() && a.iter().all(|(k, v)| b.get(k).is_some_and(|w| v.equals(w) == Some(true)))
+                a.len() == b.len()
+                    && a.iter()
+                        .all(|(k, v)| b.get(k).is_some_and(|w| v.equals(w) == Some(true)))
             }
             (Val::Tensor(..) | Val::Bias(..) | Val::Rope(_) | Val::Stack(_), _)
             | (_, Val::Tensor(..) | Val::Bias(..) | Val::Rope(_) | Val::Stack(_)) => return None,

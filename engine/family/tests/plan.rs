@@ -10,24 +10,42 @@ fn config(extra: Json) -> Json {
         "model_type": "llama", "hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2,
         "num_key_value_heads": 2, "rms_norm_eps": 1e-5, "max_position_embeddings": 64,
     });
-    config.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    config
+        .as_object_mut()
+        .unwrap()
+        .extend(extra.as_object().unwrap().clone());
     config
 }
 
 fn plan(config: &Json) -> ModelPlan {
     let registry = Registry::shipped();
-    let family = registry.detect(config).unwrap_or_else(|e| panic!("{}", sli_config::render(&e, false)));
-    family.plan(config).unwrap_or_else(|e| panic!("{}", sli_config::render(&e, false)))
+    let family = registry
+        .detect(config)
+        .unwrap_or_else(|e| panic!("{}", sli_config::render(&e, false)));
+    family
+        .plan(config)
+        .unwrap_or_else(|e| panic!("{}", sli_config::render(&e, false)))
 }
 
 fn windows(plan: &ModelPlan) -> Vec<Option<u64>> {
     let attends = plan.stacks[0].layers.iter().flat_map(|layer| &layer.graph.nodes);
-    let windows = attends.filter_map(|node| if let Op::Attend(attend) = &node.op { Some(attend.window) } else { None });
+    let windows = attends.filter_map(|node| {
+        if let Op::Attend(attend) = &node.op {
+            Some(attend.window)
+        } else {
+            None
+        }
+    });
     windows.collect()
 }
 
 fn points(plan: &ModelPlan) -> Vec<String> {
-    plan.stacks[0].layers[0].graph.points.iter().map(|p| p.name.clone()).collect()
+    plan.stacks[0].layers[0]
+        .graph
+        .points
+        .iter()
+        .map(|p| p.name.clone())
+        .collect()
 }
 
 #[test]
@@ -35,7 +53,9 @@ fn every_shipped_family_is_whole_and_has_its_title() {
     let registry = Registry::shipped();
     assert!(registry.ids().len() >= 7);
     for id in registry.ids() {
-        let family = registry.get(id).unwrap_or_else(|e| panic!("{}", sli_config::render(&e, false)));
+        let family = registry
+            .get(id)
+            .unwrap_or_else(|e| panic!("{}", sli_config::render(&e, false)));
         assert_eq!(family.id(), id);
         assert!(!family.title().is_empty() && family.fingerprint().len() == 64);
         assert!(family.show().contains("[head]"), "{id}");
@@ -44,7 +64,9 @@ fn every_shipped_family_is_whole_and_has_its_title() {
 
 #[test]
 fn old_and_new_forms_of_the_rotary_config_give_one_plan() {
-    let old = config(json!({"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 2.0}, "torch_dtype": "bfloat16"}));
+    let old = config(
+        json!({"rope_theta": 5e5, "rope_scaling": {"type": "linear", "factor": 2.0}, "torch_dtype": "bfloat16"}),
+    );
     let parameters = json!({"rope_type": "linear", "factor": 2.0, "rope_theta": 5e5});
     let new = config(json!({"rope_parameters": parameters, "dtype": "bfloat16", "head_dim": 8}));
     assert!(plan(&old) == plan(&new));
@@ -53,8 +75,14 @@ fn old_and_new_forms_of_the_rotary_config_give_one_plan() {
 
 #[test]
 fn missing_keys_mean_the_defaults_of_the_class_and_null_means_none() {
-    assert_eq!(windows(&plan(&config(json!({"model_type": "mistral"})))), [Some(4096), Some(4096)]);
-    assert_eq!(windows(&plan(&config(json!({"model_type": "mistral", "sliding_window": null})))), [None, None]);
+    assert_eq!(
+        windows(&plan(&config(json!({"model_type": "mistral"})))),
+        [Some(4096), Some(4096)]
+    );
+    assert_eq!(
+        windows(&plan(&config(json!({"model_type": "mistral", "sliding_window": null})))),
+        [None, None]
+    );
     let upper = json!({"model_type": "qwen2", "use_sliding_window": true, "sliding_window": 8, "max_window_layers": 1});
     assert_eq!(windows(&plan(&config(upper))), [None, Some(8)]);
     let kinds = json!({"model_type": "qwen2", "use_sliding_window": true, "sliding_window": 8,
@@ -65,7 +93,15 @@ fn missing_keys_mean_the_defaults_of_the_class_and_null_means_none() {
 #[test]
 fn points_are_named_by_blocks_and_equations() {
     let llama = points(&plan(&config(json!({}))));
-    for name in ["h", "attention", "attention.a", "attention.qkv.q", "attention.qkv.v", "mlp", "norm(input_layernorm)"] {
+    for name in [
+        "h",
+        "attention",
+        "attention.a",
+        "attention.qkv.q",
+        "attention.qkv.v",
+        "mlp",
+        "norm(input_layernorm)",
+    ] {
         assert!(llama.iter().any(|p| p == name), "{name} is not among {llama:?}");
     }
     let qwen = points(&plan(&config(json!({"model_type": "qwen3", "head_dim": 8}))));
@@ -75,7 +111,10 @@ fn points_are_named_by_blocks_and_equations() {
     for name in ["moe", "moe.score", "moe.route.index", "moe.route.value"] {
         assert!(mixtral.iter().any(|p| p == name), "{name} is not among {mixtral:?}");
     }
-    assert!(!mixtral.iter().any(|p| p.contains("expert(")), "inside experts there are no points: {mixtral:?}");
+    assert!(
+        !mixtral.iter().any(|p| p.contains("expert(")),
+        "inside experts there are no points: {mixtral:?}"
+    );
 }
 
 #[test]
@@ -91,7 +130,11 @@ fn the_order_of_keys_means_nothing() {
     }
     let turned = tables.iter().enumerate().flat_map(|(k, lines)| {
         let heading = usize::from(k > 0);
-        lines[..heading].iter().chain(lines[heading..].iter().rev()).copied().collect::<Vec<_>>()
+        lines[..heading]
+            .iter()
+            .chain(lines[heading..].iter().rev())
+            .copied()
+            .collect::<Vec<_>>()
     });
     let turned: String = turned.map(|line| format!("{line}\n")).collect();
     assert_ne!(turned, text);
@@ -106,15 +149,27 @@ fn exactly_one_family_must_match() {
     let registry = Registry::shipped();
     let said = |registry: &Registry, config: &Json| sli_config::render(&registry.detect(config).unwrap_err(), false);
     let unknown = said(&registry, &config(json!({"model_type": "lama"})));
-    assert!(unknown.contains("`model_type: lama`") && unknown.contains("the nearest family is `llama`"), "{unknown}");
+    assert!(
+        unknown.contains("`model_type: lama`") && unknown.contains("the nearest family is `llama`"),
+        "{unknown}"
+    );
     let mut doubled = registry.clone();
     let twin = "schema = 1\nid = \"twin\"\ntitle = \"twin\"\nextends = \"llama\"\n[match]\nmodel_types = [\"llama\"]\n";
     doubled.add("twin.toml", SourceFile::new("families/twin.toml", twin));
     assert!(said(&doubled, &config(json!({}))).contains("several families describe this model: `llama`, `twin`"));
     // a file that is broken elsewhere breaks only itself
     let mut broken = registry.clone();
-    broken.add("broken.toml", SourceFile::new("families/broken.toml", twin.replace("twin", "broken").replace("[match]", "[match") + "x"));
+    broken.add(
+        "broken.toml",
+        SourceFile::new(
+            "families/broken.toml",
+            twin.replace("twin", "broken").replace("[match]", "[match") + "x",
+        ),
+    );
     assert!(broken.detect(&config(json!({}))).is_ok());
-    let alibi = said(&registry, &json!({"model_type": "bert", "position_embedding_type": "alibi"}));
+    let alibi = said(
+        &registry,
+        &json!({"model_type": "bert", "position_embedding_type": "alibi"}),
+    );
     assert!(alibi.contains("no family describes this model"), "{alibi}");
 }

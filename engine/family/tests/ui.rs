@@ -13,11 +13,18 @@ fn folder() -> PathBuf {
 fn said(path: &Path) -> String {
     let stem = path.file_stem().unwrap().to_str().unwrap();
     let own = path.with_extension("json");
-    let config = if own.exists() { own } else { folder().join("default.json") };
+    let config = if own.exists() {
+        own
+    } else {
+        folder().join("default.json")
+    };
     let config = serde_json::from_str(&std::fs::read_to_string(config).unwrap()).unwrap();
     let mut registry = Registry::shipped();
     let name = format!("families/{stem}.toml");
-    registry.add(&format!("{stem}.toml"), SourceFile::new(name, std::fs::read_to_string(path).unwrap()));
+    registry.add(
+        &format!("{stem}.toml"),
+        SourceFile::new(name, std::fs::read_to_string(path).unwrap()),
+    );
     match registry.get(stem).and_then(|family| family.plan(&config)) {
         Ok(_) => "no error\n".to_owned(),
         Err(errors) => render(&errors, false),
@@ -41,7 +48,10 @@ fn broken_descriptors_are_explained() {
         }
         let expected = std::fs::read_to_string(&golden).unwrap_or_default();
         if found != expected {
-            wrong.push(format!("{}\n--- found\n{found}\n--- expected\n{expected}", path.display()));
+            wrong.push(format!(
+                "{}\n--- found\n{found}\n--- expected\n{expected}",
+                path.display()
+            ));
         }
     }
     assert!(count >= 20, "only {count} cases found");

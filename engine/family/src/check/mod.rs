@@ -24,12 +24,18 @@ pub(crate) fn check(flat: &Flat, reached: &Reached) -> Vec<Diagnostic> {
 }
 
 fn needs(flat: &Flat) -> Vec<Diagnostic> {
-    let missing = flat.needs.iter().filter(|(name, ..)| !flat.values.contains_key(name) && !flat.blocks.contains_key(name));
+    let missing = flat
+        .needs
+        .iter()
+        .filter(|(name, ..)| !flat.values.contains_key(name) && !flat.blocks.contains_key(name));
     missing
         .map(|(name, file, span)| {
-            Diagnostic::error(format!("`{}` needs a value or block `{name}`, and `{}` has none", file.name, flat.id.value))
-                .at(file, span.clone(), "needed here")
-                .help(format!("add `{name}` to [values] or a [block.{name}]"))
+            Diagnostic::error(format!(
+                "`{}` needs a value or block `{name}`, and `{}` has none",
+                file.name, flat.id.value
+            ))
+            .at(file, span.clone(), "needed here")
+            .help(format!("add `{name}` to [values] or a [block.{name}]"))
         })
         .collect()
 }
@@ -39,7 +45,10 @@ fn dead_values(flat: &Flat, reached: &Reached) -> Vec<Diagnostic> {
     if flat.is_abstract {
         return Vec::new();
     }
-    let dead = flat.values.iter().filter(|(name, _)| flat.own_values.contains(*name) && !reached.values.contains(*name) && *name != "tied");
+    let dead = flat
+        .values
+        .iter()
+        .filter(|(name, _)| flat.own_values.contains(*name) && !reached.values.contains(*name) && *name != "tied");
     dead.map(|(name, value)| {
         let error = Diagnostic::error(format!("the value `{name}` is used nowhere"))
             .help("remove it, or use it: a value that nothing reaches has no effect");

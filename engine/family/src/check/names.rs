@@ -9,13 +9,26 @@ use crate::flat::{Flat, FlatValue, Table};
 use crate::functions;
 
 /// Names that mean something in equations on tensors.
-const TENSOR_NAMES: [&str; 9] = ["x", "i", "count", "carry", "stack", "tokens", "positions", "token_type_ids", "input"];
+const TENSOR_NAMES: [&str; 9] = [
+    "x",
+    "i",
+    "count",
+    "carry",
+    "stack",
+    "tokens",
+    "positions",
+    "token_type_ids",
+    "input",
+];
 /// Names that mean something in plan values.
 const PLAN_NAMES: [&str; 3] = ["i", "stack", "count"];
 
 /// Names and functions that nothing declares.
 pub(super) fn unknown_names(flat: &Flat) -> Vec<Diagnostic> {
-    let mut checker = Checker { flat, errors: Vec::new() };
+    let mut checker = Checker {
+        flat,
+        errors: Vec::new(),
+    };
     let mut plan: HashSet<&str> = flat.values.keys().map(String::as_str).collect();
     plan.extend(flat.args.equations.keys().map(String::as_str));
     plan.insert("config");
@@ -44,8 +57,16 @@ pub(super) fn unknown_names(flat: &Flat) -> Vec<Diagnostic> {
         checker.table(&stack.carry, &embed);
         stack.input.iter().for_each(|p| checker.equation(p, &embed));
         stack.last.iter().for_each(|p| checker.equation(p, &common));
-        stack.count.iter().chain(&stack.when).for_each(|p| checker.equation(p, &plan));
-        stack.layer.iter().flat_map(|c| &c.when).for_each(|p| checker.equation(p, &plan));
+        stack
+            .count
+            .iter()
+            .chain(&stack.when)
+            .for_each(|p| checker.equation(p, &plan));
+        stack
+            .layer
+            .iter()
+            .flat_map(|c| &c.when)
+            .for_each(|p| checker.equation(p, &plan));
     }
     flat.layers.values().for_each(|table| checker.table(table, &common));
     for block in flat.blocks.values() {
@@ -85,15 +106,26 @@ impl Checker<'_> {
                 found.push((expr.span, message, near.map(str::to_owned)));
             }
             Node::Call(name, _) if functions::find(name).is_none() && !flat.blocks.contains_key(name) => {
-                let known: Vec<&str> = functions::names().into_iter().chain(flat.blocks.keys().map(String::as_str)).collect();
+                let known: Vec<&str> = functions::names()
+                    .into_iter()
+                    .chain(flat.blocks.keys().map(String::as_str))
+                    .collect();
                 let near = suggest(name, known);
-                found.push((expr.span, format!("there is no function or block `{name}`"), near.map(str::to_owned)));
+                found.push((
+                    expr.span,
+                    format!("there is no function or block `{name}`"),
+                    near.map(str::to_owned),
+                ));
             }
             _ => {}
         });
         for (span, message, near) in found {
             let label = parsed.equation.label_at(span.0, span.1, "");
-            self.errors.push(Diagnostic::error(message).primary(label).help_opt(near.map(|n| format!("did you mean `{n}`?"))));
+            self.errors.push(
+                Diagnostic::error(message)
+                    .primary(label)
+                    .help_opt(near.map(|n| format!("did you mean `{n}`?"))),
+            );
         }
     }
 }
@@ -104,20 +136,33 @@ pub(super) fn shadowing(flat: &Flat) -> Vec<Diagnostic> {
     let mut check = |table: &Table, what: &str, taken: &dyn Fn(&str) -> bool| {
         for (name, parsed) in table.equations.iter().filter(|(name, _)| taken(name)) {
             let message = format!("the equation `{name}` of [{}] has the name of {what}", table.label);
-            errors.push(Diagnostic::error(message).primary(parsed.equation.label("")).help("give the equation another name"));
+            errors.push(
+                Diagnostic::error(message)
+                    .primary(parsed.equation.label(""))
+                    .help("give the equation another name"),
+            );
         }
     };
-    let tables = [&flat.embed, &flat.head].into_iter().chain(flat.layers.values()).chain(flat.blocks.values().map(|b| &b.table));
+    let tables = [&flat.embed, &flat.head]
+        .into_iter()
+        .chain(flat.layers.values())
+        .chain(flat.blocks.values().map(|b| &b.table));
     for table in tables.chain(flat.stacks.iter().flat_map(|s| [&s.lets, &s.carry])) {
         check(table, "an entry of [values]", &|name| flat.values.contains_key(name));
     }
     for block in flat.blocks.values() {
-        check(&block.table, "an argument of the block", &|name| block.args.equations.contains_key(name));
+        check(&block.table, "an argument of the block", &|name| {
+            block.args.equations.contains_key(name)
+        });
     }
     for stack in &flat.stacks {
         for class in &stack.layer {
             if let Some(table) = flat.layers.get(&class.class.value) {
-                check(table, &format!("a `let` entry of the stack `{}`", stack.name), &|name| stack.lets.equations.contains_key(name));
+                check(
+                    table,
+                    &format!("a `let` entry of the stack `{}`", stack.name),
+                    &|name| stack.lets.equations.contains_key(name),
+                );
             }
         }
     }

@@ -26,7 +26,10 @@ struct Place<'a> {
     block: Option<&'a Block>,
 }
 
-const PLAN: Place<'static> = Place { table: None, block: None };
+const PLAN: Place<'static> = Place {
+    table: None,
+    block: None,
+};
 
 struct Walker<'a> {
     flat: &'a Flat,
@@ -36,26 +39,75 @@ struct Walker<'a> {
 
 /// Walks from everything that a plan starts from.
 pub(crate) fn reach(flat: &Flat) -> Reached {
-    let mut walker = Walker { flat, reached: Reached::default(), seen: HashSet::new() };
-    let embed = Place { table: Some(&flat.embed), block: None };
-    flat.embed.equations.get("out").into_iter().for_each(|p| walker.visit(p, embed));
+    let mut walker = Walker {
+        flat,
+        reached: Reached::default(),
+        seen: HashSet::new(),
+    };
+    let embed = Place {
+        table: Some(&flat.embed),
+        block: None,
+    };
+    flat.embed
+        .equations
+        .get("out")
+        .into_iter()
+        .for_each(|p| walker.visit(p, embed));
     for parsed in flat.head.equations.values() {
-        walker.visit(parsed, Place { table: Some(&flat.head), block: None });
+        walker.visit(
+            parsed,
+            Place {
+                table: Some(&flat.head),
+                block: None,
+            },
+        );
     }
     flat.refuse.iter().for_each(|r| walker.visit(&r.when, PLAN));
-    flat.matches.iter().flat_map(|m| &m.1).for_each(|when| walker.visit(when, PLAN));
+    flat.matches
+        .iter()
+        .flat_map(|m| &m.1)
+        .for_each(|when| walker.visit(when, PLAN));
     for stack in &flat.stacks {
-        stack.count.iter().chain(&stack.when).for_each(|p| walker.visit(p, PLAN));
-        stack.input.iter().chain(&stack.last).for_each(|p| walker.visit(p, embed));
+        stack
+            .count
+            .iter()
+            .chain(&stack.when)
+            .for_each(|p| walker.visit(p, PLAN));
+        stack
+            .input
+            .iter()
+            .chain(&stack.last)
+            .for_each(|p| walker.visit(p, embed));
         stack.prefix.iter().for_each(|p| walker.template(&p.text, PLAN));
         for table in [&stack.lets, &stack.carry] {
-            table.equations.values().for_each(|p| walker.visit(p, Place { table: Some(table), block: None }));
+            table.equations.values().for_each(|p| {
+                walker.visit(
+                    p,
+                    Place {
+                        table: Some(table),
+                        block: None,
+                    },
+                )
+            });
         }
         for case in &stack.layer {
             case.when.iter().for_each(|p| walker.visit(p, PLAN));
-            let Some(table) = flat.layers.get(&case.class.value) else { continue };
-            let carried = table.equations.iter().filter(|(name, _)| *name == "out" || stack.carry.equations.contains_key(*name));
-            carried.for_each(|(_, p)| walker.visit(p, Place { table: Some(table), block: None }));
+            let Some(table) = flat.layers.get(&case.class.value) else {
+                continue;
+            };
+            let carried = table
+                .equations
+                .iter()
+                .filter(|(name, _)| *name == "out" || stack.carry.equations.contains_key(*name));
+            carried.for_each(|(_, p)| {
+                walker.visit(
+                    p,
+                    Place {
+                        table: Some(table),
+                        block: None,
+                    },
+                )
+            });
         }
     }
     if flat.values.contains_key("tied") {
@@ -101,8 +153,18 @@ impl<'a> Walker<'a> {
         if name == "rope_config" && args.first().is_some_and(is_config) {
             self.reached.keys.extend(HANDLED_BY_ROPE.map(str::to_owned));
         }
-        let options = args.iter().filter_map(|a| if let Node::Map(entries) = &a.node { Some(entries) } else { None });
-        let named: Vec<&Expr> = options.flatten().filter(|(key, _)| key == "block").map(|(_, value)| value).collect();
+        let options = args.iter().filter_map(|a| {
+            if let Node::Map(entries) = &a.node {
+                Some(entries)
+            } else {
+                None
+            }
+        });
+        let named: Vec<&Expr> = options
+            .flatten()
+            .filter(|(key, _)| key == "block")
+            .map(|(_, value)| value)
+            .collect();
         if named.is_empty() && name == "experts" {
             self.block("expert");
         }
@@ -120,8 +182,16 @@ impl<'a> Walker<'a> {
     fn block(&mut self, name: &str) {
         let flat = self.flat;
         let Some(block) = flat.blocks.get(name) else { return };
-        let place = Place { table: Some(&block.table), block: Some(block) };
-        block.table.equations.get("out").into_iter().for_each(|p| self.visit(p, place));
+        let place = Place {
+            table: Some(&block.table),
+            block: Some(block),
+        };
+        block
+            .table
+            .equations
+            .get("out")
+            .into_iter()
+            .for_each(|p| self.visit(p, place));
     }
 
     fn name(&mut self, name: &str, place: Place<'a>) {
@@ -134,11 +204,23 @@ impl<'a> Walker<'a> {
         }
         for stack in &flat.stacks {
             if let Some(parsed) = stack.lets.equations.get(name) {
-                self.visit(parsed, Place { table: Some(&stack.lets), block: None });
+                self.visit(
+                    parsed,
+                    Place {
+                        table: Some(&stack.lets),
+                        block: None,
+                    },
+                );
             }
         }
         if let Some(parsed) = flat.embed.equations.get(name) {
-            self.visit(parsed, Place { table: Some(&flat.embed), block: None });
+            self.visit(
+                parsed,
+                Place {
+                    table: Some(&flat.embed),
+                    block: None,
+                },
+            );
         }
         if let Some(parsed) = flat.args.equations.get(name) {
             self.visit(parsed, PLAN);
@@ -158,7 +240,9 @@ impl<'a> Walker<'a> {
     /// Values named in `{…}` of a module or prefix.
     fn template(&mut self, text: &str, place: Place<'a>) {
         for piece in text.split('{').skip(1) {
-            let Some((path, _)) = piece.split_once('}') else { continue };
+            let Some((path, _)) = piece.split_once('}') else {
+                continue;
+            };
             let mut parts = path.split('.');
             match (parts.next(), parts.next()) {
                 (Some("config"), Some(key)) => drop(self.reached.keys.insert(key.to_owned())),

@@ -17,7 +17,13 @@ pub(crate) struct Builder {
 
 impl Builder {
     pub(crate) fn new(serial: u32, expert: Option<bool>) -> Builder {
-        Builder { graph: Graph::default(), serial, expert, nodes: HashMap::new(), params: HashMap::new() }
+        Builder {
+            graph: Graph::default(),
+            serial,
+            expert,
+            nodes: HashMap::new(),
+            params: HashMap::new(),
+        }
     }
 
     /// The first result of this operation.

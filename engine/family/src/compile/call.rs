@@ -26,7 +26,10 @@ impl Compiler<'_> {
             return (function.run)(call);
         }
         let family = self.family;
-        let names: Vec<&str> = functions::names().into_iter().chain(family.blocks.keys().map(String::as_str)).collect();
+        let names: Vec<&str> = functions::names()
+            .into_iter()
+            .chain(family.blocks.keys().map(String::as_str))
+            .collect();
         let near = suggest(name, names).map(|n| format!("did you mean `{n}`?"));
         let mut error = self.fail(at.0, at.1, at.2, format!("there is no function or block `{name}`"));
         *error = error.help_opt(near);
@@ -37,7 +40,12 @@ impl Compiler<'_> {
     fn block_call(&mut self, name: &str, args: &[Expr], at: At<'_>) -> R<Val> {
         let (frame, parsed, expr) = at;
         let Some(first) = args.first() else {
-            return Err(self.fail(frame, parsed, expr, format!("the block `{name}` needs its input: `{name}(x)`")));
+            return Err(self.fail(
+                frame,
+                parsed,
+                expr,
+                format!("the block `{name}` needs its input: `{name}(x)`"),
+            ));
         };
         let x = self.eval(frame, parsed, first)?;
         let mut module = String::new();
@@ -48,7 +56,10 @@ impl Compiler<'_> {
                 _ => match self.eval(frame, parsed, arg)? {
                     Val::Str(text) if module.is_empty() => module = self.fill(&text, (frame, parsed, arg))?,
                     other => {
-                        let message = format!("a block is called as `{name}(x, 'module', {{'argument': value}})`; {} has no place there", other.show());
+                        let message = format!(
+                            "a block is called as `{name}(x, 'module', {{'argument': value}})`; {} has no place there",
+                            other.show()
+                        );
                         return Err(self.fail(frame, parsed, arg, message));
                     }
                 },
@@ -64,7 +75,11 @@ impl Compiler<'_> {
             if !declared.equations.contains_key(key) {
                 let list: Vec<&str> = declared.equations.keys().map(String::as_str).collect();
                 let mut error = self.fail(at.0, at.1, value, format!("the block `{name}` has no argument `{key}`"));
-                let known = if list.is_empty() { "it has none".to_owned() } else { format!("it has `{}`", list.join("`, `")) };
+                let known = if list.is_empty() {
+                    "it has none".to_owned()
+                } else {
+                    format!("it has `{}`", list.join("`, `"))
+                };
                 *error = error.help(format!("{known}; arguments are declared with `args` in [block.{name}]"));
                 return Err(error);
             }
@@ -74,15 +89,39 @@ impl Compiler<'_> {
     }
 
     /// Evaluates a block at a module below the caller's path; the result is its `out`.
-    pub(crate) fn run_block(&mut self, name: &str, x: Val, module: &str, mut given: HashMap<String, Val>, at: At<'_>) -> R<Val> {
+    pub(crate) fn run_block(
+        &mut self,
+        name: &str,
+        x: Val,
+        module: &str,
+        mut given: HashMap<String, Val>,
+        at: At<'_>,
+    ) -> R<Val> {
         let block = self.family.blocks[name].clone();
         let caller = &self.frames[at.0.0];
-        let link = if module.is_empty() { name.to_owned() } else { format!("{name}({module})") };
-        let chain = if caller.chain.is_empty() { link } else { format!("{} > {link}", caller.chain) };
+        let link = if module.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{name}({module})")
+        };
+        let chain = if caller.chain.is_empty() {
+            link
+        } else {
+            format!("{} > {link}", caller.chain)
+        };
         if chain.matches(" > ").count() > MAX_BLOCKS {
-            return Err(self.fail(at.0, at.1, at.2, format!("the blocks call each other more than {MAX_BLOCKS} deep")));
+            return Err(self.fail(
+                at.0,
+                at.1,
+                at.2,
+                format!("the blocks call each other more than {MAX_BLOCKS} deep"),
+            ));
         }
-        let path = if module.is_empty() { caller.path.clone() } else { caller.path.join(module) };
+        let path = if module.is_empty() {
+            caller.path.clone()
+        } else {
+            caller.path.join(module)
+        };
         let hidden = caller.hidden;
         let equation = caller.pending.last().cloned().unwrap_or_default();
         given.insert("x".to_owned(), x);
@@ -91,7 +130,12 @@ impl Compiler<'_> {
         frame.args = given;
         frame.hidden = hidden;
         let id = self.add_frame(frame);
-        let call = BlockCall { block: name.to_owned(), module: module.to_owned(), equation, frame: id };
+        let call = BlockCall {
+            block: name.to_owned(),
+            module: module.to_owned(),
+            equation,
+            frame: id,
+        };
         self.frames[at.0.0].calls.push(call);
         self.out(id, at)
     }
@@ -123,7 +167,10 @@ impl Compiler<'_> {
                     other => match other.integer() {
                         Some(i) => filled.push_str(&i.to_string()),
                         None => {
-                            let message = format!("`{{{name}}}` in a name must be an integer or a string, not {}", other.show());
+                            let message = format!(
+                                "`{{{name}}}` in a name must be an integer or a string, not {}",
+                                other.show()
+                            );
                             return Err(self.fail(at.0, at.1, at.2, message));
                         }
                     },
@@ -138,8 +185,14 @@ impl Compiler<'_> {
     fn template_value(&mut self, name: &str, at: At<'_>) -> R<Val> {
         let (frame, parsed, expr) = at;
         let mut parts = name.split('.');
-        let head = Expr { node: Node::Name(parts.next().unwrap_or_default().to_owned()), span: expr.span };
-        let path = parts.fold(head, |base, field| Expr { span: base.span, node: Node::Member(Box::new(base), field.to_owned()) });
+        let head = Expr {
+            node: Node::Name(parts.next().unwrap_or_default().to_owned()),
+            span: expr.span,
+        };
+        let path = parts.fold(head, |base, field| Expr {
+            span: base.span,
+            node: Node::Member(Box::new(base), field.to_owned()),
+        });
         self.present(frame, parsed, &path)
     }
 
@@ -150,7 +203,13 @@ impl Compiler<'_> {
     }
 
     /// Evaluates a block as the body of `experts`, in a graph of its own.
-    pub(crate) fn body(&mut self, block: &str, module: &str, given: HashMap<String, Val>, at: At<'_>) -> R<sli_model::Graph> {
+    pub(crate) fn body(
+        &mut self,
+        block: &str,
+        module: &str,
+        given: HashMap<String, Val>,
+        at: At<'_>,
+    ) -> R<sli_model::Graph> {
         let per_expert = module.contains("{e}");
         self.serial += 1;
         self.builders.push(super::Builder::new(self.serial, Some(per_expert)));
@@ -161,7 +220,12 @@ impl Compiler<'_> {
         self.frames[at.0.0].calls.pop();
         let out = match result {
             Ok(Val::Tensor(serial, value)) => self.own(serial, value, at),
-            Ok(other) => Err(self.fail(at.0, at.1, at.2, format!("the `out` of an expert is a tensor, not {}", other.show()))),
+            Ok(other) => Err(self.fail(
+                at.0,
+                at.1,
+                at.2,
+                format!("the `out` of an expert is a tensor, not {}", other.show()),
+            )),
             Err(error) => Err(error),
         };
         let mut graph = self.builders.pop().expect("pushed above").graph;

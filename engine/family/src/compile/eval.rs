@@ -26,11 +26,18 @@ impl Compiler<'_> {
                 Val::List(Arc::new(items?))
             }
             Node::Map(entries) => {
-                let items: R<_> = entries.iter().map(|(k, e)| Ok((k.clone(), self.eval(frame, parsed, e)?))).collect();
+                let items: R<_> = entries
+                    .iter()
+                    .map(|(k, e)| Ok((k.clone(), self.eval(frame, parsed, e)?)))
+                    .collect();
                 Val::Map(Arc::new(items?))
             }
             Node::If(condition, yes, no) => {
-                let chosen = if self.condition(frame, parsed, condition)? { yes } else { no };
+                let chosen = if self.condition(frame, parsed, condition)? {
+                    yes
+                } else {
+                    no
+                };
                 self.eval(frame, parsed, chosen)?
             }
             Node::And(list) => Val::Bool(self.all(frame, parsed, list, true)?),
@@ -55,8 +62,18 @@ impl Compiler<'_> {
     pub(crate) fn condition(&mut self, frame: FrameId, parsed: &Parsed, expr: &Expr) -> R<bool> {
         match self.eval(frame, parsed, expr)? {
             Val::Bool(b) => Ok(b),
-            Val::Tensor(..) => Err(self.fail(frame, parsed, expr, "a condition is decided when the model is planned; a tensor cannot decide it")),
-            other => Err(self.fail(frame, parsed, expr, format!("a condition is true or false, not {}", other.show()))),
+            Val::Tensor(..) => Err(self.fail(
+                frame,
+                parsed,
+                expr,
+                "a condition is decided when the model is planned; a tensor cannot decide it",
+            )),
+            other => Err(self.fail(
+                frame,
+                parsed,
+                expr,
+                format!("a condition is true or false, not {}", other.show()),
+            )),
         }
     }
 
@@ -85,22 +102,35 @@ impl Compiler<'_> {
 
     fn arithmetic(&mut self, op: Arithmetic, a: &Val, b: &Val, at: At<'_>) -> R<Val> {
         match (op, a, b) {
-            (_, Val::Null, _) | (_, _, Val::Null) => {
-                Err(self.fail(at.0, at.1, at.2, "null takes no part in arithmetic; give it a value with `get(…, default)`"))
-            }
+            (_, Val::Null, _) | (_, _, Val::Null) => Err(self.fail(
+                at.0,
+                at.1,
+                at.2,
+                "null takes no part in arithmetic; give it a value with `get(…, default)`",
+            )),
             (Arithmetic::Add, Val::Bias(s, p), Val::Bias(t, q)) => {
                 let (p, q) = (self.own(*s, *p, at)?, self.own(*t, *q, at)?);
                 let origin = self.origin(at.0, at.1, at.2);
                 let builder = self.builder();
-                Ok(Val::Bias(builder.serial, builder.push(Op::AddBias, vec![Some(p), Some(q)], origin)))
+                Ok(Val::Bias(
+                    builder.serial,
+                    builder.push(Op::AddBias, vec![Some(p), Some(q)], origin),
+                ))
             }
             (_, Val::Tensor(..), _) | (_, _, Val::Tensor(..)) => self.tensor_arithmetic(op, a, b, at),
             (Arithmetic::Add, Val::Str(s), Val::Str(t)) => Ok(Val::Str(format!("{s}{t}").into())),
-            (Arithmetic::Add, Val::List(s), Val::List(t)) => Ok(Val::List(Arc::new(s.iter().chain(t.iter()).cloned().collect()))),
+            (Arithmetic::Add, Val::List(s), Val::List(t)) => {
+                Ok(Val::List(Arc::new(s.iter().chain(t.iter()).cloned().collect())))
+            }
             (_, Val::Int(p), Val::Int(q)) => self.integers(op, *p, *q, at),
             _ => match (a.number(), b.number()) {
                 (Some(p), Some(q)) => self.floats(op, p, q, at),
-                _ => Err(self.fail(at.0, at.1, at.2, format!("{} and {} cannot be combined so", a.show(), b.show()))),
+                _ => Err(self.fail(
+                    at.0,
+                    at.1,
+                    at.2,
+                    format!("{} and {} cannot be combined so", a.show(), b.show()),
+                )),
             },
         }
     }
@@ -110,7 +140,9 @@ impl Compiler<'_> {
             Arithmetic::Add => a.checked_add(b),
             Arithmetic::Sub => a.checked_sub(b),
             Arithmetic::Mul => a.checked_mul(b),
-            Arithmetic::Div | Arithmetic::Rem if b == 0 => return Err(self.fail(at.0, at.1, at.2, format!("{a} is divided by 0"))),
+            Arithmetic::Div | Arithmetic::Rem if b == 0 => {
+                return Err(self.fail(at.0, at.1, at.2, format!("{a} is divided by 0")));
+            }
             Arithmetic::Div if a % b != 0 => {
                 let message = format!("{a} / {b} is not a whole number");
                 let mut error = self.fail(at.0, at.1, at.2, message);
@@ -120,7 +152,9 @@ impl Compiler<'_> {
             Arithmetic::Div => a.checked_div(b),
             Arithmetic::Rem => Some(a.rem_euclid(b)),
         };
-        result.map(Val::Int).ok_or_else(|| self.fail(at.0, at.1, at.2, "the result does not fit 64 bits"))
+        result
+            .map(Val::Int)
+            .ok_or_else(|| self.fail(at.0, at.1, at.2, "the result does not fit 64 bits"))
     }
 
     fn floats(&mut self, op: Arithmetic, a: f64, b: f64, at: At<'_>) -> R<Val> {
@@ -152,7 +186,14 @@ impl Compiler<'_> {
             Val::Tensor(serial, value) => return self.own(*serial, *value, at),
             Val::Int(i) => Scalar::Int(*i),
             Val::Float(x) => Scalar::Float(Num(*x)),
-            other => return Err(self.fail(at.0, at.1, at.2, format!("expected a tensor or a number, found {}", other.show()))),
+            other => {
+                return Err(self.fail(
+                    at.0,
+                    at.1,
+                    at.2,
+                    format!("expected a tensor or a number, found {}", other.show()),
+                ));
+            }
         };
         let origin = self.origin(at.0, at.1, at.2);
         Ok(self.builder().push(Op::Const(scalar), Vec::new(), origin))
@@ -163,7 +204,12 @@ impl Compiler<'_> {
         if serial == self.builder().serial {
             return Ok(value);
         }
-        Err(self.fail(at.0, at.1, at.2, "the body of `experts` sees its own input and parameters, not tensors from outside"))
+        Err(self.fail(
+            at.0,
+            at.1,
+            at.2,
+            "the body of `experts` sees its own input and parameters, not tensors from outside",
+        ))
     }
 
     /// A node of the current graph as a tensor value.
@@ -203,7 +249,11 @@ impl Compiler<'_> {
             }),
         };
         outcome.ok_or_else(|| {
-            let message = format!("{} and {} cannot be compared so; comparisons are of plan values", a.show(), b.show());
+            let message = format!(
+                "{} and {} cannot be compared so; comparisons are of plan values",
+                a.show(),
+                b.show()
+            );
             self.fail(at.0, at.1, at.2, message)
         })
     }

@@ -40,7 +40,9 @@ impl Compiler<'_> {
             ("tokens" | "positions" | "token_type_ids" | "x", Sight::Plan) => {
                 format!("`{name}` is a tensor; plan values cannot use it")
             }
-            (_, Sight::Config) => format!("nothing here is called `{name}`: the `when` of `[match]` sees `config` only"),
+            (_, Sight::Config) => {
+                format!("nothing here is called `{name}`: the `when` of `[match]` sees `config` only")
+            }
             _ => format!("nothing is called `{name}`"),
         }
     }
@@ -55,20 +57,20 @@ impl Compiler<'_> {
                 return Ok(Some(value));
             }
         }
-        if sight != Sight::Config {
-            if let Some(value) = self.surroundings(name) {
-                return Ok(Some(value));
-            }
+        if sight != Sight::Config
+            && let Some(value) = self.surroundings(name)
+        {
+            return Ok(Some(value));
         }
-        if sight == Sight::Tensors {
-            if let Some(value) = self.beyond(name, at)? {
-                return Ok(Some(value));
-            }
+        if sight == Sight::Tensors
+            && let Some(value) = self.beyond(name, at)?
+        {
+            return Ok(Some(value));
         }
-        if sight != Sight::Config {
-            if let Some(value) = self.family_value(name, at)? {
-                return Ok(Some(value));
-            }
+        if sight != Sight::Config
+            && let Some(value) = self.family_value(name, at)?
+        {
+            return Ok(Some(value));
         }
         match (name, sight) {
             ("config", _) => Ok(Some(self.config.clone())),
@@ -86,8 +88,12 @@ impl Compiler<'_> {
         if let Some(value) = self.frames[frame.0].args.get(name) {
             return Ok(Some(value.clone()));
         }
-        let Some(block) = &self.frames[frame.0].block else { return Ok(None) };
-        let Some(default) = block.args.equations.get(name).cloned() else { return Ok(None) };
+        let Some(block) = &self.frames[frame.0].block else {
+            return Ok(None);
+        };
+        let Some(default) = block.args.equations.get(name).cloned() else {
+            return Ok(None);
+        };
         let key = format!("argument {name}");
         if self.frames[frame.0].pending.contains(&key) {
             return Ok(None);
@@ -118,10 +124,10 @@ impl Compiler<'_> {
         if let Some(value) = self.scope.lets.get(name) {
             return Ok(Some(value.clone()));
         }
-        if let Some(frame) = self.scope.let_frame.filter(|f| *f != at.0) {
-            if self.frames[frame.0].table.equations.contains_key(name) {
-                return self.equation(frame, name, at).map(Some);
-            }
+        if let Some(frame) = self.scope.let_frame.filter(|f| *f != at.0)
+            && self.frames[frame.0].table.equations.contains_key(name)
+        {
+            return self.equation(frame, name, at).map(Some);
         }
         if let Some(stack) = self.scope.finished.iter().find(|s| &***s == name) {
             return Ok(Some(Val::Stack(stack.clone())));
@@ -150,7 +156,12 @@ impl Compiler<'_> {
         if let Some(frame) = self.scope.embed_frame {
             return frame;
         }
-        let frame = self.add_frame(Frame::new(self.family.embed.clone(), Sight::Tensors, Path::root(), "embed".to_owned()));
+        let frame = self.add_frame(Frame::new(
+            self.family.embed.clone(),
+            Sight::Tensors,
+            Path::root(),
+            "embed".to_owned(),
+        ));
         self.scope.embed_frame = Some(frame);
         frame
     }
@@ -164,7 +175,13 @@ impl Compiler<'_> {
 
     /// `encoder.final`, `encoder.out`.
     pub(super) fn stack_value(&mut self, stack: &str, value: StackValue, at: At<'_>) -> Val {
-        self.input(GraphInput::Stack { stack: stack.to_owned(), value }, at)
+        self.input(
+            GraphInput::Stack {
+                stack: stack.to_owned(),
+                value,
+            },
+            at,
+        )
     }
 
     /// The value of an equation of a frame's table, evaluated once.
@@ -176,7 +193,12 @@ impl Compiler<'_> {
         let parsed = state.table.equations[name].clone();
         if let Some(start) = state.pending.iter().position(|p| p == name) {
             let circle = state.pending[start..].join(" -> ");
-            return Err(self.fail(at.0, at.1, at.2, format!("the equations go in a circle: {circle} -> {name}")));
+            return Err(self.fail(
+                at.0,
+                at.1,
+                at.2,
+                format!("the equations go in a circle: {circle} -> {name}"),
+            ));
         }
         state.pending.push(name.to_owned());
         let result = self.eval(frame, &parsed, &parsed.root);

@@ -53,11 +53,21 @@ impl Compiler<'_> {
                 "final" => Ok(Some(self.stack_value(&stack, StackValue::Final, at))),
                 "out" => Ok(Some(self.stack_value(&stack, StackValue::Out, at))),
                 "hidden" => Ok(Some(Val::Hidden(stack))),
-                _ => Err(self.fail(at.0, at.1, at.2, format!("a stack has `final`, `out` and `hidden[k]`, not `{field}`"))),
+                _ => Err(self.fail(
+                    at.0,
+                    at.1,
+                    at.2,
+                    format!("a stack has `final`, `out` and `hidden[k]`, not `{field}`"),
+                )),
             },
             Val::Fields => {
                 if !self.family.inputs.contains_key(field) {
-                    return Err(self.fail(at.0, at.1, at.2, format!("the family declares no input `{field}` in `[inputs]`")));
+                    return Err(self.fail(
+                        at.0,
+                        at.1,
+                        at.2,
+                        format!("the family declares no input `{field}` in `[inputs]`"),
+                    ));
                 }
                 Ok(Some(self.input(sli_model::GraphInput::Field(field.to_owned()), at)))
             }
@@ -68,23 +78,39 @@ impl Compiler<'_> {
     fn element(&mut self, base: Val, index: &Val, at: At<'_>) -> R<Option<Val>> {
         match (&base, index) {
             (Val::Map(map), Val::Str(key)) => Ok(map.get(&**key).cloned()),
-            (Val::List(list), _) if index.integer().is_some() => {
-                Ok(index.integer().and_then(|i| usize::try_from(i).ok()).and_then(|i| list.get(i).cloned()))
-            }
+            (Val::List(list), _) if index.integer().is_some() => Ok(index
+                .integer()
+                .and_then(|i| usize::try_from(i).ok())
+                .and_then(|i| list.get(i).cloned())),
             (Val::Str(text), _) if index.integer().is_some() => {
-                let found = index.integer().and_then(|i| usize::try_from(i).ok()).and_then(|i| text.chars().nth(i));
+                let found = index
+                    .integer()
+                    .and_then(|i| usize::try_from(i).ok())
+                    .and_then(|i| text.chars().nth(i));
                 Ok(found.map(|c| Val::Str(c.to_string().into())))
             }
             (Val::Hidden(stack), _) if index.integer().is_some() => {
                 let k = index.integer().and_then(|i| u32::try_from(i).ok());
                 let Some(k) = k else {
-                    return Err(self.fail(at.0, at.1, at.2, "the index of `hidden` counts from 0, the stack's input"));
+                    return Err(self.fail(
+                        at.0,
+                        at.1,
+                        at.2,
+                        "the index of `hidden` counts from 0, the stack's input",
+                    ));
                 };
                 let stack = stack.clone();
                 Ok(Some(self.stack_value(&stack, StackValue::Hidden(k), at)))
             }
-            (Val::Tensor(..), _) => Err(self.fail(at.0, at.1, at.2, "a tensor cannot be indexed; a list from `split` can")),
-            _ => Err(self.fail(at.0, at.1, at.2, format!("{} cannot be indexed with {}", base.kind(), index.show()))),
+            (Val::Tensor(..), _) => {
+                Err(self.fail(at.0, at.1, at.2, "a tensor cannot be indexed; a list from `split` can"))
+            }
+            _ => Err(self.fail(
+                at.0,
+                at.1,
+                at.2,
+                format!("{} cannot be indexed with {}", base.kind(), index.show()),
+            )),
         }
     }
 }

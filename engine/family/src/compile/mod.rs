@@ -9,6 +9,7 @@ mod members;
 mod paths;
 mod plan;
 mod points;
+mod stack;
 mod values;
 
 use std::collections::HashMap;
@@ -71,7 +72,13 @@ impl<'a> Compiler<'a> {
     }
 
     /// An error at a place of an equation, with the chain of blocks that led there.
-    pub(crate) fn fail(&self, frame: FrameId, parsed: &Parsed, expr: &Expr, message: impl Into<String>) -> Box<Diagnostic> {
+    pub(crate) fn fail(
+        &self,
+        frame: FrameId,
+        parsed: &Parsed,
+        expr: &Expr,
+        message: impl Into<String>,
+    ) -> Box<Diagnostic> {
         let label = parsed.equation.label_at(expr.span.0, expr.span.1, "");
         let mut diagnostic = Diagnostic::error(message).primary(label);
         let chain = &self.frames[frame.0].chain;

@@ -13,16 +13,25 @@ pub(crate) struct Path {
 impl Path {
     /// The root itself.
     pub(crate) fn root() -> Path {
-        Path { base: Base::Root, text: String::new() }
+        Path {
+            base: Base::Root,
+            text: String::new(),
+        }
     }
 
     /// A name as written in an equation: relative, `.`, `~from.root`, `/from.the.top`.
     pub(crate) fn join(&self, name: &str) -> Path {
         if let Some(rest) = name.strip_prefix('/') {
-            return Path { base: Base::File, text: trimmed(rest) };
+            return Path {
+                base: Base::File,
+                text: trimmed(rest),
+            };
         }
         if let Some(rest) = name.strip_prefix('~') {
-            return Path { base: Base::Root, text: trimmed(rest) };
+            return Path {
+                base: Base::Root,
+                text: trimmed(rest),
+            };
         }
         let name = trimmed(name);
         let text = match (self.text.as_str(), name.as_str()) {
@@ -35,7 +44,10 @@ impl Path {
 
     /// The tensor of this name.
     pub(crate) fn param(self) -> ParamName {
-        ParamName { base: self.base, path: self.text }
+        ParamName {
+            base: self.base,
+            path: self.text,
+        }
     }
 }
 
@@ -53,7 +65,19 @@ mod tests {
         assert_eq!(layer.join("self_attn").join("q_proj").text, "layers.3.self_attn.q_proj");
         assert_eq!(layer.join("."), layer);
         assert_eq!(layer.join("~shared").text, "shared");
-        assert_eq!(layer.join("/lm_head"), Path { base: Base::File, text: "lm_head".into() });
-        assert_eq!(Path::root().join("/a").join("b"), Path { base: Base::File, text: "a.b".into() });
+        assert_eq!(
+            layer.join("/lm_head"),
+            Path {
+                base: Base::File,
+                text: "lm_head".into()
+            }
+        );
+        assert_eq!(
+            Path::root().join("/a").join("b"),
+            Path {
+                base: Base::File,
+                text: "a.b".into()
+            }
+        );
     }
 }

@@ -36,7 +36,12 @@ impl Compiler<'_> {
     fn compute(&mut self, name: &str, parsed: &Arc<Parsed>, at: (FrameId, &Parsed, &Expr)) -> R<Val> {
         if let Some(start) = self.pending.iter().position(|p| p == name) {
             let circle = self.pending[start..].join(" -> ");
-            return Err(self.fail(at.0, at.1, at.2, format!("the values go in a circle: {circle} -> {name}")));
+            return Err(self.fail(
+                at.0,
+                at.1,
+                at.2,
+                format!("the values go in a circle: {circle} -> {name}"),
+            ));
         }
         self.pending.push(name.to_owned());
         let around = std::mem::take(&mut self.touched);
@@ -56,7 +61,10 @@ impl Compiler<'_> {
 
     /// A frame that sees plan values only.
     pub(super) fn plan_frame(&mut self, label: &str) -> FrameId {
-        let table = Arc::new(Table { label: label.to_owned(), ..Table::default() });
+        let table = Arc::new(Table {
+            label: label.to_owned(),
+            ..Table::default()
+        });
         let chain = match (&self.scope.stack, self.scope.layer) {
             (Some(stack), Some((i, _))) => format!("{stack}.{i}"),
             (Some(stack), None) => stack.to_string(),

@@ -29,7 +29,12 @@ fn rotary(mut call: Call<'_, '_, '_>) -> R<Val> {
     let rope = match call.val(1)? {
         Val::Null => return call.val(0),
         Val::Rope(rope) => rope,
-        other => return Err(call.fail(format!("the second argument comes from `rope_config`; it is {}", other.show()))),
+        other => {
+            return Err(call.fail(format!(
+                "the second argument comes from `rope_config`; it is {}",
+                other.show()
+            )));
+        }
     };
     let x = call.tensor(0)?;
     let at = match call.val_or_null(2)? {
@@ -65,7 +70,11 @@ fn attend(mut call: Call<'_, '_, '_>) -> R<Val> {
     let lse = options.lse;
     let inputs = vec![Some(q), Some(k), Some(v), bias, prefix, sinks];
     let op = Op::Attend(options);
-    if lse { Ok(call.outputs(op, inputs, &["y", "lse"])) } else { Ok(call.push(op, inputs)) }
+    if lse {
+        Ok(call.outputs(op, inputs, &["y", "lse"]))
+    } else {
+        Ok(call.push(op, inputs))
+    }
 }
 
 fn alibi(mut call: Call<'_, '_, '_>) -> R<Val> {
@@ -86,7 +95,15 @@ fn relative_bias(mut call: Call<'_, '_, '_>) -> R<Val> {
     };
     let bidirectional = call.flag("bidirectional")?;
     let ahead = call.int_option("ahead")?.unwrap_or(0);
-    Ok(call.push_bias(Op::RelativeBias { buckets, max_distance, bidirectional, ahead }, vec![Some(table)]))
+    Ok(call.push_bias(
+        Op::RelativeBias {
+            buckets,
+            max_distance,
+            bidirectional,
+            ahead,
+        },
+        vec![Some(table)],
+    ))
 }
 
 fn relative_scores(mut call: Call<'_, '_, '_>) -> R<Val> {
@@ -132,7 +149,9 @@ fn block_sums(mut call: Call<'_, '_, '_>) -> R<Val> {
 
 fn by_block(mut call: Call<'_, '_, '_>) -> R<Val> {
     let value = call.val(0)?;
-    let Some(bias) = call.as_bias(&value, call.args[0])? else { return Ok(Val::Null) };
+    let Some(bias) = call.as_bias(&value, call.args[0])? else {
+        return Ok(Val::Null);
+    };
     let n = call.size(1)?;
     Ok(call.push_bias(Op::ByBlock(n), vec![Some(bias)]))
 }

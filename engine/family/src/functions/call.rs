@@ -23,9 +23,29 @@ pub(crate) struct Call<'c, 'a, 'p> {
 
 impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
     /// Separates options from arguments and checks both against the signature.
-    pub(crate) fn new(compiler: &'c mut Compiler<'a>, function: &'static Function, args: &'p [Expr], at: (FrameId, &'p Parsed, &'p Expr)) -> R<Self> {
-        let mut call = Call { compiler, function, args: args.iter().collect(), options: Vec::new(), frame: at.0, parsed: at.1, expr: at.2 };
-        if let (Some(Expr { node: Node::Map(entries), .. }), false) = (args.last(), function.options.is_empty()) {
+    pub(crate) fn new(
+        compiler: &'c mut Compiler<'a>,
+        function: &'static Function,
+        args: &'p [Expr],
+        at: (FrameId, &'p Parsed, &'p Expr),
+    ) -> R<Self> {
+        let mut call = Call {
+            compiler,
+            function,
+            args: args.iter().collect(),
+            options: Vec::new(),
+            frame: at.0,
+            parsed: at.1,
+            expr: at.2,
+        };
+        if let (
+            Some(Expr {
+                node: Node::Map(entries),
+                ..
+            }),
+            false,
+        ) = (args.last(), function.options.is_empty())
+        {
             call.args.pop();
             call.options = entries.iter().map(|(k, v)| (k.as_str(), v)).collect();
         }
@@ -38,7 +58,9 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
             if !function.options.contains(name) {
                 let near = suggest(name, function.options.iter().copied()).map(|n| format!("did you mean `{n}`?"));
                 let mut error = call.fail_at(value, format!("`{}` has no option `{name}`", function.name));
-                *error = error.help_opt(near).help(format!("its options are `{}`", function.options.join("`, `")));
+                *error = error
+                    .help_opt(near)
+                    .help(format!("its options are `{}`", function.options.join("`, `")));
                 return Err(error);
             }
         }
@@ -58,7 +80,14 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
 
     fn wrong(&self, expr: &Expr, wanted: &str, found: &Val) -> Box<Diagnostic> {
         let text = self.compiler.text(self.parsed, expr);
-        self.fail_at(expr, format!("`{}` wants {wanted} here; `{text}` is {}", self.function.name, found.show()))
+        self.fail_at(
+            expr,
+            format!(
+                "`{}` wants {wanted} here; `{text}` is {}",
+                self.function.name,
+                found.show()
+            ),
+        )
     }
 
     /// Number of positional arguments.
@@ -73,7 +102,11 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
 
     /// The k-th argument, null if it is not given.
     pub(crate) fn val_or_null(&mut self, k: usize) -> R<Val> {
-        if k < self.args.len() { self.val(k) } else { Ok(Val::Null) }
+        if k < self.args.len() {
+            self.val(k)
+        } else {
+            Ok(Val::Null)
+        }
     }
 
     /// A tensor (or a number, as a constant).
@@ -95,7 +128,10 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
     pub(crate) fn as_bias(&mut self, value: &Val, expr: &Expr) -> R<Option<Value>> {
         match value {
             Val::Null => Ok(None),
-            Val::Bias(serial, value) => self.compiler.own(*serial, *value, (self.frame, self.parsed, expr)).map(Some),
+            Val::Bias(serial, value) => self
+                .compiler
+                .own(*serial, *value, (self.frame, self.parsed, expr))
+                .map(Some),
             other => Err(self.wrong(expr, "a score bias", other)),
         }
     }
@@ -103,18 +139,26 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
     /// A number.
     pub(crate) fn number(&mut self, k: usize) -> R<f64> {
         let value = self.val(k)?;
-        value.number().ok_or_else(|| self.wrong(self.args[k], "a number", &value))
+        value
+            .number()
+            .ok_or_else(|| self.wrong(self.args[k], "a number", &value))
     }
 
     /// A number, or a default if the argument is not given or null.
     pub(crate) fn number_or(&mut self, k: usize, default: f64) -> R<f64> {
-        if k < self.args.len() && !matches!(self.val(k)?, Val::Null) { self.number(k) } else { Ok(default) }
+        if k < self.args.len() && !matches!(self.val(k)?, Val::Null) {
+            self.number(k)
+        } else {
+            Ok(default)
+        }
     }
 
     /// An integer.
     pub(crate) fn int(&mut self, k: usize) -> R<i64> {
         let value = self.val(k)?;
-        value.integer().ok_or_else(|| self.wrong(self.args[k], "an integer", &value))
+        value
+            .integer()
+            .ok_or_else(|| self.wrong(self.args[k], "an integer", &value))
     }
 
     /// A size: an integer of at least 1.
@@ -156,7 +200,9 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
     /// An option; `None` if it is not given or null.
     pub(crate) fn option(&mut self, name: &str) -> R<Option<(Val, &'p Expr)>> {
         debug_assert!(self.function.options.contains(&name));
-        let Some((_, expr)) = self.options.iter().find(|o| o.0 == name).copied() else { return Ok(None) };
+        let Some((_, expr)) = self.options.iter().find(|o| o.0 == name).copied() else {
+            return Ok(None);
+        };
         match self.compiler.eval(self.frame, self.parsed, expr)? {
             Val::Null => Ok(None),
             value => Ok(Some((value, expr))),
@@ -165,20 +211,32 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
 
     /// A number option.
     pub(crate) fn number_option(&mut self, name: &str) -> R<Option<f64>> {
-        let Some((value, expr)) = self.option(name)? else { return Ok(None) };
-        value.number().map(Some).ok_or_else(|| self.wrong(expr, "a number", &value))
+        let Some((value, expr)) = self.option(name)? else {
+            return Ok(None);
+        };
+        value
+            .number()
+            .map(Some)
+            .ok_or_else(|| self.wrong(expr, "a number", &value))
     }
 
     /// An option that is a whole number of at least 1.
     pub(crate) fn size_option(&mut self, name: &str) -> R<Option<u64>> {
-        let Some((value, expr)) = self.option(name)? else { return Ok(None) };
+        let Some((value, expr)) = self.option(name)? else {
+            return Ok(None);
+        };
         self.as_size(&value, expr).map(Some)
     }
 
     /// An option that is a whole number, 0 included.
     pub(crate) fn int_option(&mut self, name: &str) -> R<Option<i64>> {
-        let Some((value, expr)) = self.option(name)? else { return Ok(None) };
-        value.integer().map(Some).ok_or_else(|| self.wrong(expr, "an integer", &value))
+        let Some((value, expr)) = self.option(name)? else {
+            return Ok(None);
+        };
+        value
+            .integer()
+            .map(Some)
+            .ok_or_else(|| self.wrong(expr, "an integer", &value))
     }
 
     /// A true or false option, false if not given.
@@ -201,14 +259,17 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
 
     /// A tensor option.
     pub(crate) fn tensor_option(&mut self, name: &str) -> R<Option<Value>> {
-        let Some((value, expr)) = self.option(name)? else { return Ok(None) };
+        let Some((value, expr)) = self.option(name)? else {
+            return Ok(None);
+        };
         self.as_tensor(&value, expr).map(Some)
     }
 
     /// The path of the module that the k-th argument names.
     pub(crate) fn module(&mut self, k: usize) -> R<Path> {
         let name = self.string(k)?;
-        self.compiler.module_path(&name, (self.frame, self.parsed, self.args[k]))
+        self.compiler
+            .module_path(&name, (self.frame, self.parsed, self.args[k]))
     }
 
     /// A parameter of the checkpoint.
@@ -225,7 +286,13 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
     /// A parameter stored in a given form.
     pub(crate) fn param_as(&mut self, path: Path, shape: Option<Vec<u64>>, optional: bool, form: ParamForm) -> Value {
         let origin = self.compiler.origin(self.frame, self.parsed, self.expr);
-        self.compiler.builder().param(Param { name: path.param(), shape, optional, form, origin })
+        self.compiler.builder().param(Param {
+            name: path.param(),
+            shape,
+            optional,
+            form,
+            origin,
+        })
     }
 
     /// `<module>.weight` or the tensor itself; and the module's path if it was named.
@@ -236,7 +303,9 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
                 Ok((self.param(path.join("weight"), None, false), Some(path)))
             }
             Val::Tensor(serial, value) => {
-                let value = self.compiler.own(serial, value, (self.frame, self.parsed, self.args[k]))?;
+                let value = self
+                    .compiler
+                    .own(serial, value, (self.frame, self.parsed, self.args[k]))?;
                 Ok((value, None))
             }
             other => Err(self.wrong(self.args[k], "the name of a module or a tensor", &other)),
@@ -267,9 +336,20 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
 
     /// The named results of a node.
     pub(crate) fn outputs(&mut self, op: Op, inputs: Vec<Option<Value>>, names: &[&str]) -> Val {
-        let Val::Tensor(serial, value) = self.push(op, inputs) else { return Val::Null };
+        let Val::Tensor(serial, value) = self.push(op, inputs) else {
+            return Val::Null;
+        };
         let members = names.iter().enumerate().map(|(out, name)| {
-            ((*name).to_owned(), Val::Tensor(serial, Value { node: value.node, out: out as u16 }))
+            (
+                (*name).to_owned(),
+                Val::Tensor(
+                    serial,
+                    Value {
+                        node: value.node,
+                        out: out as u16,
+                    },
+                ),
+            )
         });
         Val::Map(std::sync::Arc::new(members.collect()))
     }

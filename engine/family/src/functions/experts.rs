@@ -67,7 +67,14 @@ fn experts(mut call: Call<'_, '_, '_>) -> R<Val> {
     let capacity = call.size_option("capacity")?;
     let given = call.block_args()?;
     let body = call.compiler.body(&block, &module, given, at)?;
-    let op = Op::Experts(Box::new(Experts { body, count, identity, scale_input, keep, capacity }));
+    let op = Op::Experts(Box::new(Experts {
+        body,
+        count,
+        identity,
+        scale_input,
+        keep,
+        capacity,
+    }));
     Ok(call.push(op, vec![Some(x), Some(index), weight]))
 }
 

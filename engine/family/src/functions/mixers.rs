@@ -43,11 +43,15 @@ fn joined(call: &mut Call<'_, '_, '_>, modules: &[Val]) -> R<(Value, Option<Valu
     let at = (call.frame, call.parsed, call.args[1]);
     let mut weights = Vec::new();
     for module in modules {
-        let Val::Str(name) = module else { return Err(call.fail("a list here holds names of modules")) };
+        let Val::Str(name) = module else {
+            return Err(call.fail("a list here holds names of modules"));
+        };
         let path = call.compiler.module_path(name, at)?;
         weights.push(Some(call.param(path.join("weight"), None, false)));
     }
-    let Val::Tensor(_, weight) = call.push(Op::JoinRows, weights) else { return Err(call.fail("no modules")) };
+    let Val::Tensor(_, weight) = call.push(Op::JoinRows, weights) else {
+        return Err(call.fail("no modules"));
+    };
     Ok((weight, call.bias(None)?))
 }
 
@@ -67,9 +71,10 @@ fn linear_scan(mut call: Call<'_, '_, '_>) -> R<Val> {
     let beta = call.tensor_option("beta")?;
     let (erase_a, erase_b) = match call.option("erase")? {
         None => (None, None),
-        Some((Val::List(pair), expr)) if pair.len() == 2 => {
-            (Some(call.as_tensor(&pair[0], expr)?), Some(call.as_tensor(&pair[1], expr)?))
-        }
+        Some((Val::List(pair), expr)) if pair.len() == 2 => (
+            Some(call.as_tensor(&pair[0], expr)?),
+            Some(call.as_tensor(&pair[1], expr)?),
+        ),
         Some(_) => return Err(call.fail("`erase` is a list of two tensors, [a, b]")),
     };
     let bonus = call.tensor_option("bonus")?;

@@ -5,8 +5,8 @@ mod call;
 mod experts;
 mod matrices;
 mod mixers;
-mod numbers;
 mod norms;
+mod numbers;
 mod pointwise;
 mod rope;
 mod shapes;
@@ -61,5 +61,9 @@ pub(crate) fn names() -> Vec<&'static str> {
 
 /// Name and signature of every function, in the order of the language's sections.
 pub fn signatures() -> Vec<(&'static str, &'static str)> {
-    TABLES.iter().flat_map(|t| t.iter()).map(|f| (f.name, f.signature)).collect()
+    TABLES
+        .iter()
+        .flat_map(|t| t.iter())
+        .map(|f| (f.name, f.signature))
+        .collect()
 }

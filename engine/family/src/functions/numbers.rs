@@ -65,7 +65,9 @@ fn extreme(mut call: Call<'_, '_, '_>, better: fn(f64, f64) -> bool) -> R<Val> {
     }
     let mut best: Option<Val> = None;
     for value in values {
-        let Some(x) = value.number() else { return Err(call.fail(format!("{} is not a number", value.show()))) };
+        let Some(x) = value.number() else {
+            return Err(call.fail(format!("{} is not a number", value.show())));
+        };
         if best.as_ref().and_then(Val::number).is_none_or(|b| better(x, b)) {
             best = Some(value);
         }
@@ -141,7 +143,9 @@ fn error(mut call: Call<'_, '_, '_>) -> R<Val> {
 
 /// v[i] if v is a list, else v; null stays null.
 fn at(mut call: Call<'_, '_, '_>) -> R<Val> {
-    let Val::List(list) = call.val(0)? else { return call.val(0) };
+    let Val::List(list) = call.val(0)? else {
+        return call.val(0);
+    };
     let i = call.int(1)?;
     let found = usize::try_from(i).ok().and_then(|i| list.get(i).cloned());
     found.ok_or_else(|| call.fail(format!("the list has {} elements; there is none at {i}", list.len())))
@@ -151,7 +155,9 @@ fn index_of(mut call: Call<'_, '_, '_>) -> R<Val> {
     let list = call.list(0)?;
     let wanted = call.val(1)?;
     let found = list.iter().position(|v| v.equals(&wanted) == Some(true));
-    found.map(|i| Val::Int(i as i64)).ok_or_else(|| call.fail(format!("the list has no element {}", wanted.show())))
+    found
+        .map(|i| Val::Int(i as i64))
+        .ok_or_else(|| call.fail(format!("the list has no element {}", wanted.show())))
 }
 
 fn string(mut call: Call<'_, '_, '_>) -> R<Val> {
@@ -180,7 +186,11 @@ fn normal_quantile(mut call: Call<'_, '_, '_>) -> R<Val> {
     let (mut low, mut high) = (-40.0f64, 40.0f64);
     for _ in 0..200 {
         let middle = 0.5 * (low + high);
-        if normal_cdf(middle) < p { low = middle } else { high = middle }
+        if normal_cdf(middle) < p {
+            low = middle
+        } else {
+            high = middle
+        }
     }
     Ok(Val::Float(0.5 * (low + high)))
 }
@@ -213,7 +223,10 @@ fn values_of(mut call: Call<'_, '_, '_>) -> R<Val> {
     let prefix = call.string(1)?;
     match call.val(0)? {
         Val::Map(map) => {
-            let found = map.iter().filter(|(k, _)| k.starts_with(&*prefix)).map(|(_, v)| v.clone());
+            let found = map
+                .iter()
+                .filter(|(k, _)| k.starts_with(&*prefix))
+                .map(|(_, v)| v.clone());
             Ok(Val::List(Arc::new(found.collect())))
         }
         other => Err(call.fail(format!("{} is not a map", other.show()))),

@@ -32,7 +32,8 @@ fn activation(mut call: Call<'_, '_, '_>) -> R<Val> {
         Some(Activation::Identity) => call.val(0),
         Some(activation) => Ok(call.push(Op::Activation(activation), vec![Some(x)])),
         None => {
-            let near = suggest(&name, Activation::NAMES.iter().map(|row| row.0)).map(|n| format!("did you mean `{n}`?"));
+            let near =
+                suggest(&name, Activation::NAMES.iter().map(|row| row.0)).map(|n| format!("did you mean `{n}`?"));
             let mut error = call.fail_at(call.args[1], format!("there is no activation `{name}`"));
             let names: Vec<&str> = Activation::NAMES.iter().map(|row| row.0).collect();
             *error = error.help_opt(near).help(format!("known are `{}`", names.join("`, `")));
@@ -67,7 +68,13 @@ fn clamp(mut call: Call<'_, '_, '_>) -> R<Val> {
     if lo.is_none() && hi.is_none() {
         return call.val(0);
     }
-    Ok(call.push(Op::Clamp { lo: num(lo), hi: num(hi) }, vec![Some(x)]))
+    Ok(call.push(
+        Op::Clamp {
+            lo: num(lo),
+            hi: num(hi),
+        },
+        vec![Some(x)],
+    ))
 }
 
 fn softcap(mut call: Call<'_, '_, '_>) -> R<Val> {

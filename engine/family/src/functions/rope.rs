@@ -16,13 +16,30 @@ pub(super) const FUNCTIONS: &[Function] = functions! {
 };
 
 /// Names of the second argument.
-const OPTIONS: [&str; 9] = ["dim", "theta", "partial", "layer_type", "interleaved", "scaling", "max_position", "axial", "sections"];
+const OPTIONS: [&str; 9] = [
+    "dim",
+    "theta",
+    "partial",
+    "layer_type",
+    "interleaved",
+    "scaling",
+    "max_position",
+    "axial",
+    "sections",
+];
 /// Names of the third argument.
 const DEFAULTS: [&str; 2] = ["theta", "partial"];
 /// Keys of a scaling map that every type may have.
 const COMMON: [&str; 9] = [
-    "type", "rope_type", "rope_theta", "partial_rotary_factor", "original_max_position_embeddings", "max_position_embeddings", "mrope_section",
-    "mrope_interleaved", "finetuned",
+    "type",
+    "rope_type",
+    "rope_theta",
+    "partial_rotary_factor",
+    "original_max_position_embeddings",
+    "max_position_embeddings",
+    "mrope_section",
+    "mrope_interleaved",
+    "finetuned",
 ];
 /// Keys of a scaling map by type.
 const BY_TYPE: [(&str, &[&str]); 10] = [
@@ -31,20 +48,61 @@ const BY_TYPE: [(&str, &[&str]); 10] = [
     ("linear", &["factor"]),
     ("dynamic", &["factor"]),
     ("llama3", &["factor", "low_freq_factor", "high_freq_factor"]),
-    ("yarn", &["factor", "attention_factor", "mscale", "mscale_all_dim", "beta_fast", "beta_slow", "truncate"]),
-    ("longrope", &["factor", "short_factor", "long_factor", "short_mscale", "long_mscale", "attention_factor"]),
-    ("su", &["factor", "short_factor", "long_factor", "short_mscale", "long_mscale", "attention_factor"]),
+    (
+        "yarn",
+        &[
+            "factor",
+            "attention_factor",
+            "mscale",
+            "mscale_all_dim",
+            "beta_fast",
+            "beta_slow",
+            "truncate",
+        ],
+    ),
+    (
+        "longrope",
+        &[
+            "factor",
+            "short_factor",
+            "long_factor",
+            "short_mscale",
+            "long_mscale",
+            "attention_factor",
+        ],
+    ),
+    (
+        "su",
+        &[
+            "factor",
+            "short_factor",
+            "long_factor",
+            "short_mscale",
+            "long_mscale",
+            "attention_factor",
+        ],
+    ),
     ("proportional", &["factor"]),
     ("doubling", &[]),
 ];
 
 /// Top-level keys of config.json that a reachable `rope_config(config, …)` handles.
-pub(crate) const HANDLED: [&str; 6] =
-    ["rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor", "max_position_embeddings", "original_max_position_embeddings"];
+pub(crate) const HANDLED: [&str; 6] = [
+    "rope_theta",
+    "rope_scaling",
+    "rope_parameters",
+    "partial_rotary_factor",
+    "max_position_embeddings",
+    "original_max_position_embeddings",
+];
 
 /// m(a) = 0.1 a ln(factor) + 1, 1 if factor <= 1.
 pub(super) fn mscale(factor: f64, a: f64) -> f64 {
-    if factor <= 1.0 { 1.0 } else { 0.1 * a * factor.ln() + 1.0 }
+    if factor <= 1.0 {
+        1.0
+    } else {
+        0.1 * a * factor.ln() + 1.0
+    }
 }
 
 type Map = IndexMap<String, Val>;
@@ -63,12 +121,25 @@ fn present<'m>(map: &'m Map, key: &str) -> Option<&'m Val> {
 
 fn rope_config(mut call: Call<'_, '_, '_>) -> R<Val> {
     let map = map_of(&mut call, 0)?;
-    let options = if call.count() > 1 { map_of(&mut call, 1)? } else { Arc::default() };
-    let defaults = if call.count() > 2 { map_of(&mut call, 2)? } else { Arc::default() };
+    let options = if call.count() > 1 {
+        map_of(&mut call, 1)?
+    } else {
+        Arc::default()
+    };
+    let defaults = if call.count() > 2 {
+        map_of(&mut call, 2)?
+    } else {
+        Arc::default()
+    };
     check_names(&call, 1, &options, &OPTIONS)?;
     check_names(&call, 2, &defaults, &DEFAULTS)?;
     let scaling = scaling_of(&call, &map, &options)?;
-    let source = Source { map, options, defaults, scaling };
+    let source = Source {
+        map,
+        options,
+        defaults,
+        scaling,
+    };
     source.build(&call).map(|rope| Val::Rope(Arc::new(rope)))
 }
 
@@ -81,7 +152,9 @@ fn map_of(call: &mut Call<'_, '_, '_>, k: usize) -> R<Arc<Map>> {
 }
 
 fn check_names(call: &Call<'_, '_, '_>, k: usize, map: &Map, known: &[&'static str]) -> R<()> {
-    let Some(name) = map.keys().find(|name| !known.contains(&name.as_str())) else { return Ok(()) };
+    let Some(name) = map.keys().find(|name| !known.contains(&name.as_str())) else {
+        return Ok(());
+    };
     let near = suggest(name, known.iter().copied()).map(|n| format!("did you mean `{n}`?"));
     let mut error = call.fail_at(call.args[k], format!("`rope_config` has no option `{name}`"));
     *error = error.help_opt(near);
@@ -120,7 +193,9 @@ impl Source {
         for map in maps {
             if let Some(value) = present(map, key) {
                 let number = value.number();
-                return number.map(Some).ok_or_else(|| call.fail(format!("`{key}` is a number, not {}", value.show())));
+                return number
+                    .map(Some)
+                    .ok_or_else(|| call.fail(format!("`{key}` is a number, not {}", value.show())));
             }
         }
         Ok(None)
@@ -128,8 +203,11 @@ impl Source {
 
     /// A number that the scaling map must have.
     fn needed(&self, call: &Call<'_, '_, '_>, kind: &str, key: &str) -> R<f64> {
-        self.number(call, &[&self.scaling], key)?
-            .ok_or_else(|| call.fail(format!("rotary scaling of type `{kind}` needs `{key}`, which config.json does not give")))
+        self.number(call, &[&self.scaling], key)?.ok_or_else(|| {
+            call.fail(format!(
+                "rotary scaling of type `{kind}` needs `{key}`, which config.json does not give"
+            ))
+        })
     }
 
     fn flag(&self, map: &Map, key: &str) -> bool {
@@ -148,39 +226,64 @@ impl Source {
     fn check_keys(&self, call: &Call<'_, '_, '_>, kind: &str) -> R<()> {
         let Some((_, known)) = BY_TYPE.iter().find(|row| row.0 == kind) else {
             let kinds: Vec<&str> = BY_TYPE.iter().map(|row| row.0).collect();
-            return Err(call.fail(format!("rotary scaling of type `{kind}` is not known; known are `{}`", kinds.join("`, `"))));
+            return Err(call.fail(format!(
+                "rotary scaling of type `{kind}` is not known; known are `{}`",
+                kinds.join("`, `")
+            )));
         };
         let mentioned = |key: &str| call.compiler.mentions_scaling(key);
-        let stray = (self.scaling.iter())
-            .find(|(key, value)| !matches!(value, Val::Null) && !COMMON.contains(&key.as_str()) && !known.contains(&key.as_str()) && !mentioned(key));
+        let stray = (self.scaling.iter()).find(|(key, value)| {
+            !matches!(value, Val::Null)
+                && !COMMON.contains(&key.as_str())
+                && !known.contains(&key.as_str())
+                && !mentioned(key)
+        });
         match stray {
             None => Ok(()),
-            Some((key, _)) => Err(call.fail(format!("rotary scaling of type `{kind}` does not use `{key}`, which config.json gives"))),
+            Some((key, _)) => Err(call.fail(format!(
+                "rotary scaling of type `{kind}` does not use `{key}`, which config.json gives"
+            ))),
         }
     }
 
     fn build(&self, call: &Call<'_, '_, '_>) -> R<Rope> {
         let kind = self.kind(call)?;
         self.check_keys(call, &kind)?;
-        let dim = self.number(call, &[&self.options], "dim")?.ok_or_else(|| call.fail("the option `dim`, the width of a head, is needed"))?;
+        let dim = self
+            .number(call, &[&self.options], "dim")?
+            .ok_or_else(|| call.fail("the option `dim`, the width of a head, is needed"))?;
         let theta = match self.number(call, &[&self.options], "theta")? {
             Some(theta) => theta,
-            None => self.number(call, &[&self.scaling, &self.map], "rope_theta")?.or(self.number(call, &[&self.defaults], "theta")?).unwrap_or(10000.0),
+            None => self
+                .number(call, &[&self.scaling, &self.map], "rope_theta")?
+                .or(self.number(call, &[&self.defaults], "theta")?)
+                .unwrap_or(10000.0),
         };
         let partial = match self.number(call, &[&self.options], "partial")? {
             Some(partial) => partial,
             None => {
                 let stated = self.number(call, &[&self.scaling, &self.map], "partial_rotary_factor")?;
-                stated.or(self.number(call, &[&self.defaults], "partial")?).unwrap_or(1.0)
+                stated
+                    .or(self.number(call, &[&self.defaults], "partial")?)
+                    .unwrap_or(1.0)
             }
         };
-        let width = if kind == "proportional" { dim as u64 } else { (dim * partial) as u64 };
+        let width = if kind == "proportional" {
+            dim as u64
+        } else {
+            (dim * partial) as u64
+        };
         if width == 0 || width % 2 != 0 || dim.fract() != 0.0 {
             return Err(call.fail(format!("{width} rotated features of a head of {dim} are no pairs")));
         }
         let frequencies = self.frequencies(call, &kind, theta, width, partial, dim)?;
         let axes = self.axes(call, theta, width)?;
-        Ok(Rope { width, interleaved: self.flag(&self.options, "interleaved"), frequencies, axes })
+        Ok(Rope {
+            width,
+            interleaved: self.flag(&self.options, "interleaved"),
+            frequencies,
+            axes,
+        })
     }
 
     fn max_position(&self, call: &Call<'_, '_, '_>) -> R<Option<f64>> {
@@ -189,7 +292,11 @@ impl Source {
     }
 
     fn longest(&self, call: &Call<'_, '_, '_>, kind: &str) -> R<f64> {
-        self.max_position(call)?.ok_or_else(|| call.fail(format!("rotary scaling of type `{kind}` needs `max_position_embeddings`")))
+        self.max_position(call)?.ok_or_else(|| {
+            call.fail(format!(
+                "rotary scaling of type `{kind}` needs `max_position_embeddings`"
+            ))
+        })
     }
 
     fn original(&self, call: &Call<'_, '_, '_>, kind: &str) -> R<f64> {
@@ -199,9 +306,20 @@ impl Source {
         }
     }
 
-    fn frequencies(&self, call: &Call<'_, '_, '_>, kind: &str, theta: f64, width: u64, partial: f64, dim: f64) -> R<Frequencies> {
+    fn frequencies(
+        &self,
+        call: &Call<'_, '_, '_>,
+        kind: &str,
+        theta: f64,
+        width: u64,
+        partial: f64,
+        dim: f64,
+    ) -> R<Frequencies> {
         let base = Rope::base(theta, width);
-        let fixed = |inv_freq: Vec<f64>, scale: f64| Frequencies::Fixed { inv_freq: nums(inv_freq), scale: Num(scale) };
+        let fixed = |inv_freq: Vec<f64>, scale: f64| Frequencies::Fixed {
+            inv_freq: nums(inv_freq),
+            scale: Num(scale),
+        };
         Ok(match kind {
             "linear" => {
                 let factor = self.needed(call, kind, "factor")?;
@@ -221,9 +339,18 @@ impl Source {
             "proportional" => {
                 let factor = self.number(call, &[&self.scaling], "factor")?.unwrap_or(1.0);
                 let turning = (partial * dim / 2.0) as usize;
-                fixed(base.iter().enumerate().map(|(j, f)| if j < turning { f / factor } else { 0.0 }).collect(), 1.0)
+                fixed(
+                    base.iter()
+                        .enumerate()
+                        .map(|(j, f)| if j < turning { f / factor } else { 0.0 })
+                        .collect(),
+                    1.0,
+                )
             }
-            "doubling" => Frequencies::Doubling { theta: Num(theta), original: Num(self.original(call, kind)?) },
+            "doubling" => Frequencies::Doubling {
+                theta: Num(theta),
+                original: Num(self.original(call, kind)?),
+            },
             _ => fixed(base, 1.0),
         })
     }
@@ -263,7 +390,10 @@ impl Source {
         };
         let w = width as f64;
         let corner = |beta: f64| w * (original / (beta * 2.0 * std::f64::consts::PI)).ln() / (2.0 * theta.ln());
-        let (mut lo, mut hi) = (corner(get("beta_fast")?.unwrap_or(32.0)), corner(get("beta_slow")?.unwrap_or(1.0)));
+        let (mut lo, mut hi) = (
+            corner(get("beta_fast")?.unwrap_or(32.0)),
+            corner(get("beta_slow")?.unwrap_or(1.0)),
+        );
         if !matches!(self.scaling.get("truncate"), Some(Val::Bool(false))) {
             (lo, hi) = (lo.floor(), hi.ceil());
         }
@@ -284,14 +414,22 @@ impl Source {
             Some(factor) => factor,
             None => self.max_position(call)?.map_or(1.0, |m| m / original),
         };
-        let plain = if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / original.ln()).sqrt() };
+        let plain = if factor <= 1.0 {
+            1.0
+        } else {
+            (1.0 + factor.ln() / original.ln()).sqrt()
+        };
         let scale = get("attention_factor")?.unwrap_or(plain);
         let divided = |key: &str| -> R<Vec<Num>> {
             let Some(Val::List(list)) = present(&self.scaling, key) else {
                 return Err(call.fail(format!("rotary scaling of type `{kind}` needs the list `{key}`")));
             };
             if list.len() != base.len() {
-                return Err(call.fail(format!("`{key}` has {} factors for {} pairs of features", list.len(), base.len())));
+                return Err(call.fail(format!(
+                    "`{key}` has {} factors for {} pairs of features",
+                    list.len(),
+                    base.len()
+                )));
             }
             let numbers: Option<Vec<f64>> = list.iter().map(Val::number).collect();
             let numbers = numbers.ok_or_else(|| call.fail(format!("`{key}` is a list of numbers")))?;
@@ -314,12 +452,16 @@ impl Source {
             Some(other) => return Err(call.fail(format!("`axial` is true or 'alternate', not {}", other.show()))),
         }
         let sections = present(&self.options, "sections").or_else(|| present(&self.scaling, "mrope_section"));
-        let Some(Val::List(sections)) = sections else { return Ok(Axes::One) };
+        let Some(Val::List(sections)) = sections else {
+            return Ok(Axes::One);
+        };
         let sizes: Option<Vec<i64>> = sections.iter().map(Val::integer).collect();
         let sizes = sizes.ok_or_else(|| call.fail("the sections of a rope are a list of integers"))?;
         let pairs = (width / 2) as usize;
         if sizes.iter().any(|s| *s < 0) || sizes.iter().sum::<i64>() != pairs as i64 {
-            return Err(call.fail(format!("the sections {sizes:?} do not add up to the {pairs} pairs of features")));
+            return Err(call.fail(format!(
+                "the sections {sizes:?} do not add up to the {pairs} pairs of features"
+            )));
         }
         if self.flag(&self.scaling, "mrope_interleaved") {
             let mut axis = vec![0u32; pairs];
@@ -330,7 +472,10 @@ impl Source {
             }
             return Ok(Axes::Sections(axis));
         }
-        let runs = sizes.iter().enumerate().flat_map(|(a, size)| std::iter::repeat_n(a as u32, *size as usize));
+        let runs = sizes
+            .iter()
+            .enumerate()
+            .flat_map(|(a, size)| std::iter::repeat_n(a as u32, *size as usize));
         Ok(Axes::Sections(runs.collect()))
     }
 }

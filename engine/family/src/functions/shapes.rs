@@ -63,8 +63,12 @@ fn repeat_heads(mut call: Call<'_, '_, '_>) -> R<Val> {
 fn per_head(mut call: Call<'_, '_, '_>) -> R<Val> {
     if let Val::List(list) = call.val(0)? {
         let numbers: Option<Vec<Num>> = list.iter().map(|v| v.number().map(Num)).collect();
-        let Some(numbers) = numbers else { return Err(call.fail("a list of numbers is expected")) };
-        let Val::Tensor(_, x) = call.push(Op::Numbers(numbers), Vec::new()) else { return Ok(Val::Null) };
+        let Some(numbers) = numbers else {
+            return Err(call.fail("a list of numbers is expected"));
+        };
+        let Val::Tensor(_, x) = call.push(Op::Numbers(numbers), Vec::new()) else {
+            return Ok(Val::Null);
+        };
         return Ok(call.push(Op::PerHead, vec![Some(x)]));
     }
     plain(call, Op::PerHead)
@@ -77,8 +81,18 @@ fn split(mut call: Call<'_, '_, '_>) -> R<Val> {
         _ => Sizes::Equal(call.size(1)?),
     };
     let parts = sizes.parts();
-    let Val::Tensor(serial, first) = call.push(Op::Split(sizes), vec![Some(x)]) else { return Ok(Val::Null) };
-    let list = (0..parts).map(|out| Val::Tensor(serial, Value { node: first.node, out: out as u16 }));
+    let Val::Tensor(serial, first) = call.push(Op::Split(sizes), vec![Some(x)]) else {
+        return Ok(Val::Null);
+    };
+    let list = (0..parts).map(|out| {
+        Val::Tensor(
+            serial,
+            Value {
+                node: first.node,
+                out: out as u16,
+            },
+        )
+    });
     Ok(Val::List(Arc::new(list.collect())))
 }
 

@@ -95,6 +95,9 @@ pub(crate) trait Stage {
     fn finish(&mut self, context: &mut Context<'_>) -> Result<Json>;
 }
 
+/// The stages of a pipeline, in its order.
+pub(crate) type Stages = Vec<Box<dyn Stage>>;
+
 /// What stages are made from.
 pub(crate) struct Model<'a> {
     /// The plan.
@@ -109,9 +112,8 @@ pub(crate) struct Model<'a> {
 ///
 /// # Errors
 /// Everything that is wrong with all of them: names that no value has, a score of a model that is not causal.
-pub(crate) fn build(sections: &[StageSection], model: &Model<'_>) -> Result<(Vec<Box<dyn Stage>>, Vec<Diagnostic>)> {
-    let (mut stages, mut warnings, mut errors): (Vec<Box<dyn Stage>>, Vec<Diagnostic>, Vec<Diagnostic>) =
-        Default::default();
+pub(crate) fn build(sections: &[StageSection], model: &Model<'_>) -> Result<(Stages, Vec<Diagnostic>)> {
+    let (mut stages, mut warnings, mut errors) = (Stages::new(), Vec::new(), Vec::new());
     for section in sections {
         let name = section.name.value.clone();
         let made: std::result::Result<Box<dyn Stage>, Vec<Diagnostic>> = match &section.kind {

@@ -224,7 +224,10 @@ mod tests {
                     let to = ShardTensor { series, document, row };
                     let path = |shard: usize| folder.path().join(shard.to_string());
                     let mut create = |shard| OutFile::create(&path(shard));
-                    let mut done = |shard: usize, file: OutFile| Ok(finished[shard] = Some(file.finish()?));
+                    let mut done = |shard: usize, file: OutFile| {
+                        finished[shard] = Some(file.finish()?);
+                        Ok(())
+                    };
                     shards.write(to, &bytes, &ids(), &mut create, &mut done).unwrap();
                 }
             }

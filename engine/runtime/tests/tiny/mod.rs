@@ -11,11 +11,11 @@ use sli_model::{
 };
 
 /// Width of the residual stream.
-pub const WIDTH: usize = 64;
+pub(crate) const WIDTH: usize = 64;
 /// Entries of the vocabulary.
-pub const VOCABULARY: usize = 300;
+pub(crate) const VOCABULARY: usize = 300;
 /// Layers.
-pub const LAYERS: usize = 2;
+pub(crate) const LAYERS: usize = 2;
 const EPS: f64 = 1e-5;
 
 /// A graph under construction.
@@ -112,7 +112,7 @@ fn head() -> Graph {
 }
 
 /// The plan.
-pub fn plan() -> ModelPlan {
+pub(crate) fn plan() -> ModelPlan {
     let layers = (0..LAYERS)
         .map(|index| LayerPlan {
             class: "decoder".into(),
@@ -141,25 +141,25 @@ pub fn plan() -> ModelPlan {
 }
 
 /// The weights, row-major.
-pub struct Tiny {
+pub(crate) struct Tiny {
     embed: Vec<f32>,
     layers: Vec<Vec<f32>>,
     norm: Vec<f32>,
 }
 
 /// Every value of one document.
-pub struct Values {
+pub(crate) struct Values {
     /// `[tokens, WIDTH]` before the first layer and after each.
-    pub hidden: Vec<Vec<Vec<f64>>>,
+    pub(crate) hidden: Vec<Vec<Vec<f64>>>,
     /// After the norm.
-    pub last: Vec<Vec<f64>>,
+    pub(crate) last: Vec<Vec<f64>>,
     /// `[tokens, VOCABULARY]`.
-    pub logits: Vec<Vec<f64>>,
+    pub(crate) logits: Vec<Vec<f64>>,
 }
 
 impl Tiny {
     /// Numbers from a generator with a fixed start (SplitMix64), uniform in ± 0.5 times `scale`.
-    pub fn new() -> Tiny {
+    pub(crate) fn new() -> Tiny {
         let mut state = 7u64;
         let mut numbers = |count: usize, scale: f64| -> Vec<f32> {
             let mut next = || {
@@ -178,7 +178,7 @@ impl Tiny {
     }
 
     /// Writes `config.json` and the weights in f32 into `dir`, and opens it.
-    pub fn write(&self, dir: &Path) -> Arc<Checkpoint> {
+    pub(crate) fn write(&self, dir: &Path) -> Arc<Checkpoint> {
         let bytes = |numbers: &[f32]| -> Vec<u8> { numbers.iter().flat_map(|x| x.to_le_bytes()).collect() };
         let mut tensors = vec![
             ("embed.weight".to_owned(), vec![VOCABULARY, WIDTH], bytes(&self.embed)),
@@ -200,7 +200,7 @@ impl Tiny {
     }
 
     /// All values of a document, in f64.
-    pub fn values(&self, ids: &[u32]) -> Values {
+    pub(crate) fn values(&self, ids: &[u32]) -> Values {
         let row = |id: &u32| {
             self.embed[*id as usize * WIDTH..][..WIDTH]
                 .iter()
@@ -256,7 +256,7 @@ fn attend(x: &[Vec<f64>], t: usize) -> Vec<f64> {
 
 impl Values {
     /// Sum over all tokens but the first of -ln p(token | those before).
-    pub fn nll(&self, ids: &[u32]) -> f64 {
+    pub(crate) fn nll(&self, ids: &[u32]) -> f64 {
         let one = |t: usize| {
             let row = &self.logits[t];
             let most = row.iter().copied().fold(f64::MIN, f64::max);
