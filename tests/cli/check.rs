@@ -46,7 +46,7 @@ fn all_errors_of_all_files_are_told() {
     scene.write(
         "mine/mine.toml",
         "schema = 1\nid = \"mine\"\ntitle = \"Mine\"\nextends = \"llama\"\n\n[match]\nmodel_types = [\"mine\"]\n\n\
-         [layer.decoder]\nh = \"x + attention(norm(x, 'input_layernorm')\"\nout = \"h + mpl(h, 'mlp')\"\n",
+         [layer.decoder]\nh = \"x + atention(norm(x, 'input_layernorm'), 'self_attn')\"\nout = \"h + mpl(h, 'mlp')\"\n",
     );
     scene.write("notes.toml", "[package]\nname = \"x\"\n");
     scene.write("good.toml", "[model]\nsource = \"m\"\n[data]\nsource = \"d.jsonl\"\n[[stage]]\nuses = \"score\"\n");

@@ -49,7 +49,7 @@ fn schemas_are_printed_as_they_are_shipped() {
 #[test]
 fn completions_know_commands_and_options() {
     let script = Scene::empty().run(&["completions", "bash"]).success().stdout;
-    for word in ["_sli-pipe()", "inspect", "--families", "--set", "complete -F"] {
+    for word in ["_sli__pipe()", "inspect", "--families", "--set", "complete -F"] {
         assert!(script.contains(word), "no `{word}` in the script");
     }
 }

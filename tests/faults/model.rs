@@ -1,5 +1,7 @@
 //! What can be wrong with the model's folder and its `config.json`, and stages that the model cannot feed.
 
+use sli_tests::checkpoint::{Kind, write};
+use sli_tests::fixture::named;
 use sli_tests::scene::Scene;
 
 use crate::{INPUT, SCORE, fault};
@@ -75,7 +77,16 @@ fn a_pattern_may_match_nothing() {
 
 #[test]
 fn a_model_without_logits_cannot_score() {
-    fault(&Scene::of("gpt2_bare", SCORE), "score_without_logits", INPUT);
+    fault(&Scene::of("bert_bare", SCORE), "score_without_logits", INPUT);
+}
+
+#[test]
+fn a_model_without_its_head_cannot_score() {
+    let scene = scene();
+    let mut tensors = named("llama").tensors();
+    tensors.retain(|tensor| tensor.name != "lm_head.weight");
+    write(&scene.path("model"), &tensors, Kind::F32, 1);
+    fault(&scene, "score_without_head", INPUT);
 }
 
 #[test]

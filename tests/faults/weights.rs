@@ -109,7 +109,13 @@ fn a_header_lies_about_offsets() {
 
 #[test]
 fn an_element_type_is_not_supported() {
-    fault(&with_header("\"dtype\":\"F32\"", "\"dtype\":\"U32\""), "dtype_unsupported", INPUT);
+    fault(&with_header("\"dtype\":\"F32\"", "\"dtype\":\"F4\" "), "dtype_unsupported", INPUT);
+}
+
+/// As in quantised checkpoints: multiplied as they are they would give numbers, and nonsense.
+#[test]
+fn weights_are_whole_numbers() {
+    fault(&with_header("\"dtype\":\"F32\"", "\"dtype\":\"U32\""), "dtype_integer", INPUT);
 }
 
 #[test]

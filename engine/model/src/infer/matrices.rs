@@ -9,6 +9,7 @@ use super::{Dim, Kind, Sets, ValueType};
 pub(super) fn linear(site: &Site<'_>, transposed: bool) -> Result<ValueType, String> {
     let x = site.tensor(0, "x")?;
     let w = site.tensor(1, "the weight")?;
+    no_integers(site, 1)?;
     let named = || site.named(1, "the weight");
     let sizes = w.sizes().ok_or_else(|| {
         format!(
@@ -85,8 +86,21 @@ pub(super) fn embedding(site: &Site<'_>) -> Result<ValueType, String> {
         ));
     }
     let table = site.ranked(1, "the table", 2, "[entries, width]")?;
+    no_integers(site, 1)?;
     let dims = [ids.dims, &table.dims[1..]].concat();
     Ok(table.with(dims))
+}
+
+/// Refuses a tensor of whole numbers as a weight: taken as they are, quantised weights give numbers and no sense.
+fn no_integers(site: &Site<'_>, i: usize) -> Result<(), String> {
+    if !site.is_int(i) || !site.is_param(i) {
+        return Ok(());
+    }
+    Err(format!(
+        "{} needs weights of floats, but {} holds whole numbers; quantised weights cannot be read",
+        site.op(),
+        site.named(i, "the weight")
+    ))
 }
 
 /// `a [.., n, k], b [.., k, m]` -> `[.., n, m]`.

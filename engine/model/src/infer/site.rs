@@ -232,6 +232,11 @@ impl<'a> Site<'a> {
         }
     }
 
+    /// True if input `i` is a tensor of the checkpoint.
+    pub(super) fn is_param(&self, i: usize) -> bool {
+        self.param_path(i).is_some()
+    }
+
     fn param_path(&self, i: usize) -> Option<&'a str> {
         let value = self.node.inputs.get(i).copied().flatten()?;
         match self.graph.nodes[value.node as usize].op {
