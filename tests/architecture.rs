@@ -15,7 +15,10 @@ fn sources(krate: &str) -> Vec<(PathBuf, String)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("testing.rs") && !path.ends_with("tests.rs") {
+            } else if path.extension().is_some_and(|e| e == "rs")
+                && !path.ends_with("testing.rs")
+                && !path.ends_with("tests.rs")
+            {
                 let text = std::fs::read_to_string(&path).unwrap();
                 found.push((path, text));
             }
@@ -25,7 +28,16 @@ fn sources(krate: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-const CRATES: [&str; 8] = ["model", "config", "family", "checkpoint", "torch", "runtime", "cli", "xtask"];
+const CRATES: [&str; 8] = [
+    "model",
+    "config",
+    "family",
+    "checkpoint",
+    "torch",
+    "runtime",
+    "cli",
+    "xtask",
+];
 
 #[test]
 fn crates_depend_only_in_the_direction_of_the_map() {
@@ -35,16 +47,26 @@ fn crates_depend_only_in_the_direction_of_the_map() {
         ("family", vec!["sli-model", "sli-config"]),
         ("checkpoint", vec!["sli-model"]),
         ("torch", vec!["sli-model"]),
-        ("runtime", vec!["sli-model", "sli-config", "sli-family", "sli-checkpoint", "sli-torch"]),
+        (
+            "runtime",
+            vec!["sli-model", "sli-config", "sli-family", "sli-checkpoint", "sli-torch"],
+        ),
         ("xtask", vec!["sli-config"]),
     ];
     for (krate, may) in allowed {
         let manifest = std::fs::read_to_string(engine().join(krate).join("Cargo.toml")).unwrap();
-        let named = manifest.lines().filter_map(|line| line.split(['.', ' ', '=']).next()).filter(|name| name.starts_with("sli-"));
+        let named = manifest
+            .lines()
+            .filter_map(|line| line.split(['.', ' ', '=']).next())
+            .filter(|name| name.starts_with("sli-"));
         for name in named {
             assert!(may.contains(&name), "sli-{krate} must not depend on {name}");
         }
-        assert_eq!(manifest.lines().any(|line| line.starts_with("tch")), krate == "torch", "only sli-torch depends on tch");
+        assert_eq!(
+            manifest.lines().any(|line| line.starts_with("tch")),
+            krate == "torch",
+            "only sli-torch depends on tch"
+        );
     }
 }
 
@@ -53,7 +75,11 @@ fn plain_data_crates_open_no_files() {
     for krate in ["model", "config"] {
         for (path, text) in sources(krate) {
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-            assert!(!code.contains("std::fs") && !code.contains("File::open"), "{} opens a file", path.display());
+            assert!(
+                !code.contains("std::fs") && !code.contains("File::open"),
+                "{} opens a file",
+                path.display()
+            );
         }
     }
 }
@@ -62,7 +88,13 @@ fn plain_data_crates_open_no_files() {
 fn the_engine_names_no_family() {
     let families = Path::new(env!("CARGO_MANIFEST_DIR")).join("../families");
     let ids: Vec<String> = (std::fs::read_dir(families).unwrap())
-        .filter_map(|entry| entry.unwrap().path().file_stem().map(|s| s.to_string_lossy().into_owned()))
+        .filter_map(|entry| {
+            entry
+                .unwrap()
+                .path()
+                .file_stem()
+                .map(|s| s.to_string_lossy().into_owned())
+        })
         .filter(|id| id != "std")
         .collect();
     assert!(ids.len() >= 7);
@@ -71,7 +103,11 @@ fn the_engine_names_no_family() {
             let code = text.split("#[cfg(test)]").next().unwrap_or_default();
             for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {
                 for id in &ids {
-                    assert!(!line.contains(&format!("\"{id}\"")), "{} names the family {id}: {line}", path.display());
+                    assert!(
+                        !line.contains(&format!("\"{id}\"")),
+                        "{} names the family {id}: {line}",
+                        path.display()
+                    );
                 }
             }
         }

@@ -28,7 +28,10 @@ fn capture(dir: &Path, name: &str, rows: &[Value], points: &[String], extra: &st
 
 /// The points of the reference, without row ids.
 fn points(reference: &BTreeMap<String, Array>) -> Vec<String> {
-    let mut points: Vec<String> = reference.keys().filter_map(|key| Some(key.split_once('/')?.1.to_owned())).collect();
+    let mut points: Vec<String> = reference
+        .keys()
+        .filter_map(|key| Some(key.split_once('/')?.1.to_owned()))
+        .collect();
     points.sort();
     points.dedup();
     points
@@ -67,10 +70,19 @@ fn a_document_does_not_depend_on_its_company() {
         let rows = fixture.rows();
         let together = capture(dir.path(), "together", &rows, &points, "");
         let again = capture(dir.path(), "again", &rows, &points, "");
-        assert_eq!(together, again, "{name}: the same company in the same order is bit-identical");
+        assert_eq!(
+            together, again,
+            "{name}: the same company in the same order is bit-identical"
+        );
         let mut alone = BTreeMap::new();
         for (k, row) in rows.iter().enumerate() {
-            alone.extend(capture(dir.path(), &format!("alone{k}"), std::slice::from_ref(row), &points, ""));
+            alone.extend(capture(
+                dir.path(),
+                &format!("alone{k}"),
+                std::slice::from_ref(row),
+                &points,
+                "",
+            ));
         }
         let (error, place) = worst(&alone, &together).unwrap();
         assert!(error <= 1e-5, "{name}: {error:.1e} at {place}");

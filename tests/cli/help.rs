@@ -15,7 +15,16 @@ fn snapshot(name: &str, args: &[&str]) {
 #[test]
 fn every_command_explains_itself() {
     snapshot("help", &["--help"]);
-    for command in ["run", "plan", "check", "inspect", "families", "schema", "report", "completions"] {
+    for command in [
+        "run",
+        "plan",
+        "check",
+        "inspect",
+        "families",
+        "schema",
+        "report",
+        "completions",
+    ] {
         snapshot(&format!("help-{command}"), &[command, "--help"]);
     }
 }
@@ -31,7 +40,12 @@ fn the_families() {
 fn the_list_of_families_is_json_on_demand() {
     let ended = Scene::empty().run(&["families", "--json"]).success();
     let value: Value = serde_json::from_str(&ended.stdout).unwrap();
-    let ids: Vec<&str> = value["families"].as_array().unwrap().iter().map(|family| family["id"].as_str().unwrap()).collect();
+    let ids: Vec<&str> = value["families"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|family| family["id"].as_str().unwrap())
+        .collect();
     for id in ["bert", "gpt2", "llama", "mistral", "mixtral", "qwen2", "qwen3"] {
         assert!(ids.contains(&id), "{ids:?}");
     }
@@ -39,9 +53,17 @@ fn the_list_of_families_is_json_on_demand() {
 
 #[test]
 fn schemas_are_printed_as_they_are_shipped() {
-    for (kind, file) in [("pipeline", "pipeline"), ("family", "family"), ("family-std", "family-std")] {
+    for (kind, file) in [
+        ("pipeline", "pipeline"),
+        ("family", "family"),
+        ("family-std", "family-std"),
+    ] {
         let shipped = std::fs::read_to_string(root().join(format!("schemas/{file}.schema.json"))).unwrap();
-        assert_eq!(Scene::empty().run(&["schema", kind]).success().stdout, shipped, "{kind}");
+        assert_eq!(
+            Scene::empty().run(&["schema", kind]).success().stdout,
+            shipped,
+            "{kind}"
+        );
     }
     assert!(Scene::empty().run(&["schema"]).success().stdout.contains("\"stage\""));
 }

@@ -9,5 +9,8 @@ use sli_tests::scene::Scene;
 
 /// A llama with its documents and two stages.
 fn scene() -> Scene {
-    Scene::of("llama", "[[stage]]\nuses = \"score\"\n\n[[stage]]\nuses = \"profile\"\n")
+    Scene::of(
+        "llama",
+        "[[stage]]\nuses = \"score\"\n\n[[stage]]\nuses = \"profile\"\n",
+    )
 }

@@ -12,13 +12,23 @@ use crate::scene;
 
 fn spawn(scene: &Scene, args: &[&str]) -> Child {
     let mut command = command(scene.dir(), args);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
 }
 
 /// As `sli-pipe schema | head -1`: the reader goes away early.
 #[test]
 fn a_closed_pipe_is_no_error() {
-    for args in [&["schema"][..], &["families", "functions"][..], &["completions", "zsh"][..], &["--help"][..]] {
+    for args in [
+        &["schema"][..],
+        &["families", "functions"][..],
+        &["completions", "zsh"][..],
+        &["--help"][..],
+    ] {
         let scene = Scene::empty();
         let mut child = spawn(&scene, args);
         drop(child.stdout.take());
@@ -40,21 +50,30 @@ fn a_run_does_not_need_a_reader() {
 
 #[test]
 fn the_first_ctrl_c_stops_cleanly() {
-    let scene = Scene::of("llama", "[[stage]]\nuses   = \"capture\"\npoints = [\"decoder.*\"]\n\n[[stage]]\nuses = \"score\"\n");
+    let scene = Scene::of(
+        "llama",
+        "[[stage]]\nuses   = \"capture\"\npoints = [\"decoder.*\"]\n\n[[stage]]\nuses = \"score\"\n",
+    );
     scene.rows(&documents(20_000, 60, 128));
     let mut child = spawn(&scene, &["run", "p.toml"]);
     let mut said = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     while !line.starts_with("llama: ") {
         line.clear();
-        assert!(said.read_line(&mut line).unwrap() > 0, "the run ended before it started");
+        assert!(
+            said.read_line(&mut line).unwrap() > 0,
+            "the run ended before it started"
+        );
     }
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let mut rest = String::new();
     said.read_to_string(&mut rest).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1), "{rest}");
     assert!(rest.contains("stopping after the current batch"), "{rest}");
-    assert!(rest.contains("the run was stopped; nothing was left in the output folder"), "{rest}");
+    assert!(
+        rest.contains("the run was stopped; nothing was left in the output folder"),
+        "{rest}"
+    );
     assert!(!scene.path("out").exists(), "{:?}", files(&scene.path("out")));
 }
 
@@ -63,12 +82,24 @@ fn progress_is_plain_lines_on_standard_error() {
     let ended = scene().run(&["run", "p.toml"]).success();
     let lines: Vec<&str> = ended.stderr.lines().collect();
     assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(lines[0].starts_with("llama: 2 documents, 19 tokens, 1 sweep over 5 layers, "), "{lines:?}");
+    assert!(
+        lines[0].starts_with("llama: 2 documents, 19 tokens, 1 sweep over 5 layers, "),
+        "{lines:?}"
+    );
     assert!(lines[1].starts_with("done in "), "{lines:?}");
-    assert!(!ended.stderr.contains('\u{1b}') && !ended.stdout.contains('\u{1b}'), "no colours in a pipe");
+    assert!(
+        !ended.stderr.contains('\u{1b}') && !ended.stdout.contains('\u{1b}'),
+        "no colours in a pipe"
+    );
 }
 
 #[test]
 fn logs_are_told_on_demand() {
-    assert!(scene().run(&["run", "p.toml", "-v"]).success().stderr.contains("every tensor is bound"));
+    assert!(
+        scene()
+            .run(&["run", "p.toml", "-v"])
+            .success()
+            .stderr
+            .contains("every tensor is bound")
+    );
 }

@@ -19,7 +19,11 @@ fn document(id: &str, tokens: usize) -> Value {
 
 #[test]
 fn text_needs_a_tokenizer() {
-    fault(&scene("{\"text\": \"To be, or not to be\"}\n"), "tokenizer_missing", INPUT);
+    fault(
+        &scene("{\"text\": \"To be, or not to be\"}\n"),
+        "tokenizer_missing",
+        INPUT,
+    );
 }
 
 #[test]
@@ -50,24 +54,40 @@ fn the_name_does_not_tell_the_format() {
 
 #[test]
 fn lines_are_no_json() {
-    fault(&scene("{\"input_ids\": [1, 2]}\n{\"input_ids\": [1, 2}\n[1, 2]\n"), "line_no_json", INPUT);
+    fault(
+        &scene("{\"input_ids\": [1, 2]}\n{\"input_ids\": [1, 2}\n[1, 2]\n"),
+        "line_no_json",
+        INPUT,
+    );
 }
 
 #[test]
 fn a_row_has_no_text() {
-    fault(&scene("{\"content\": \"To be\"}\n{\"Text\": \"or not\"}\n"), "row_without_text", INPUT);
+    fault(
+        &scene("{\"content\": \"To be\"}\n{\"Text\": \"or not\"}\n"),
+        "row_without_text",
+        INPUT,
+    );
 }
 
 #[test]
 fn a_file_is_no_parquet() {
     let scene = scene("{\"input_ids\": [1, 2]}\n");
-    scene.edit("p.toml", "source = \"rows.jsonl\"", "source = \"rows.jsonl\"\nformat = \"parquet\"");
+    scene.edit(
+        "p.toml",
+        "source = \"rows.jsonl\"",
+        "source = \"rows.jsonl\"\nformat = \"parquet\"",
+    );
     fault(&scene, "no_parquet", INPUT);
 }
 
 #[test]
 fn a_token_is_beyond_the_vocabulary() {
-    fault(&scene("{\"input_ids\": [127, 1]}\n{\"id\": \"far\", \"input_ids\": [1, 128]}\n{\"input_ids\": [-1]}\n"), "token_beyond_vocabulary", INPUT);
+    fault(
+        &scene("{\"input_ids\": [127, 1]}\n{\"id\": \"far\", \"input_ids\": [1, 128]}\n{\"input_ids\": [-1]}\n"),
+        "token_beyond_vocabulary",
+        INPUT,
+    );
 }
 
 #[test]
@@ -82,9 +102,17 @@ fn a_document_is_empty() {
 fn a_document_is_longer_than_the_pipeline_allows() {
     let scene = Scene::of("llama", SCORE);
     scene.rows(&[document("short", 8), document("long", 9)]);
-    fault_with(&scene, "document_beyond_max_tokens", INPUT, &["--set", "data.max_tokens=8"]);
+    fault_with(
+        &scene,
+        "document_beyond_max_tokens",
+        INPUT,
+        &["--set", "data.max_tokens=8"],
+    );
     let run = scene.finish(&["--set", "data.max_tokens=8", "--set", "data.long=truncate"]);
-    assert_eq!((&run.report["data"]["truncated"], &run.report["data"]["tokens_cut"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&run.report["data"]["truncated"], &run.report["data"]["tokens_cut"]),
+        (&json!(1), &json!(1))
+    );
     let run = scene.finish_again(&["--set", "data.max_tokens=8", "--set", "data.long=split"]);
     let ids: Vec<Value> = run.table("score.parquet").iter().map(|row| row["id"].clone()).collect();
     assert_eq!(ids, ["short", "long#0", "long#1"]);
@@ -99,7 +127,12 @@ fn a_document_is_longer_than_the_models_positions() {
     scene.rows(&[document("fits", 40), document("does not", 41)]);
     fault(&scene, "document_beyond_positions", INPUT);
     // The table of positions ends where it ends, whatever a pipeline allows.
-    fault_with(&scene, "document_beyond_positions_table", INPUT, &["--set", "data.max_tokens=64"]);
+    fault_with(
+        &scene,
+        "document_beyond_positions_table",
+        INPUT,
+        &["--set", "data.max_tokens=64"],
+    );
 }
 
 #[test]

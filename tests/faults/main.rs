@@ -32,7 +32,11 @@ fn fault(scene: &Scene, case: &str, code: i32) {
 fn fault_with(scene: &Scene, case: &str, code: i32, args: &[&str]) {
     let ended = scene.run(&[&["run", "p.toml"], args].concat());
     message(scene, case, code, &ended);
-    assert_eq!(files(&scene.path("out")), Vec::<String>::new(), "{case} left files behind");
+    assert_eq!(
+        files(&scene.path("out")),
+        Vec::<String>::new(),
+        "{case} left files behind"
+    );
     assert!(!scene.path("out").exists(), "{case} left its folder behind");
 }
 
@@ -41,7 +45,10 @@ fn fault_with(scene: &Scene, case: &str, code: i32, args: &[&str]) {
 fn message(scene: &Scene, case: &str, code: i32, ended: &Ended) {
     assert_eq!(ended.code, code, "{case}: {}{}", ended.stdout, ended.stderr);
     assert_eq!(ended.stdout, "", "{case}: messages go to standard error");
-    golden::check(&format!("faults/{case}.err"), &golden::normalise(&ended.stderr, scene.dir()));
+    golden::check(
+        &format!("faults/{case}.err"),
+        &golden::normalise(&ended.stderr, scene.dir()),
+    );
 }
 
 /// No message is kept of a case that is gone.
@@ -60,6 +67,6 @@ fn every_message_belongs_to_a_case() {
     assert!(messages.len() > 40, "{messages:?}");
     for message in messages {
         let case = message.strip_suffix(".err").expect("messages end in .err");
-        assert!(sources.contains(&format!("\"{case}\"")), "{message} belongs to no case");
+        assert!(sources.contains(case), "{message} belongs to no case");
     }
 }

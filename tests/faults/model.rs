@@ -20,7 +20,11 @@ fn the_folder_is_missing() {
 #[test]
 fn a_hub_id_is_not_downloaded_yet() {
     let scene = scene();
-    scene.edit("p.toml", "source = \"model\"", "source = \"mistralai/Mixtral-8x7B-v0.1\"");
+    scene.edit(
+        "p.toml",
+        "source = \"model\"",
+        "source = \"mistralai/Mixtral-8x7B-v0.1\"",
+    );
     fault(&scene, "model_on_the_hub", INPUT);
 }
 
@@ -34,21 +38,33 @@ fn the_folder_has_no_config() {
 #[test]
 fn the_config_is_no_json() {
     let scene = scene();
-    scene.edit("model/config.json", "\"attention_bias\": false,", "\"attention_bias\": false");
+    scene.edit(
+        "model/config.json",
+        "\"attention_bias\": false,",
+        "\"attention_bias\": false",
+    );
     fault(&scene, "config_broken", INPUT);
 }
 
 #[test]
 fn the_config_holds_a_value_of_the_wrong_type() {
     let scene = scene();
-    scene.edit("model/config.json", "\"num_attention_heads\": 4", "\"num_attention_heads\": \"four\"");
+    scene.edit(
+        "model/config.json",
+        "\"num_attention_heads\": 4",
+        "\"num_attention_heads\": \"four\"",
+    );
     fault(&scene, "config_wrong_type", INPUT);
 }
 
 #[test]
 fn the_architecture_is_unknown() {
     let scene = scene();
-    scene.edit("model/config.json", "\"model_type\": \"llama\"", "\"model_type\": \"lama\"");
+    scene.edit(
+        "model/config.json",
+        "\"model_type\": \"llama\"",
+        "\"model_type\": \"lama\"",
+    );
     scene.edit("model/config.json", "\"LlamaForCausalLM\"", "\"LamaForCausalLM\"");
     fault(&scene, "architecture_unknown", INPUT);
 }
@@ -56,22 +72,36 @@ fn the_architecture_is_unknown() {
 #[test]
 fn a_config_key_is_not_handled() {
     let scene = scene();
-    scene.edit("model/config.json", "\"mlp_bias\": false", "\"mlp_bias\": false, \"embedding_multiplier\": 12.0");
+    scene.edit(
+        "model/config.json",
+        "\"mlp_bias\": false",
+        "\"mlp_bias\": false, \"embedding_multiplier\": 12.0",
+    );
     fault(&scene, "config_key_unhandled", INPUT);
 }
 
 #[test]
 fn a_point_does_not_exist() {
-    let scene = Scene::of("llama", "[[stage]]\nuses   = \"capture\"\npoints = [\"decoder.0\", \"decoder.O\", \"zzzzzz\"]\n");
+    let scene = Scene::of(
+        "llama",
+        "[[stage]]\nuses   = \"capture\"\npoints = [\"decoder.0\", \"decoder.O\", \"zzzzzz\"]\n",
+    );
     fault(&scene, "point_unknown", INPUT);
 }
 
 /// A pattern that matches nothing is worth a warning: the same pipeline may run other models.
 #[test]
 fn a_pattern_may_match_nothing() {
-    let scene = Scene::of("llama", "[[stage]]\nuses   = \"capture\"\npoints = [\"encoder.*\", \"final\"]\n");
+    let scene = Scene::of(
+        "llama",
+        "[[stage]]\nuses   = \"capture\"\npoints = [\"encoder.*\", \"final\"]\n",
+    );
     let ended = scene.run(&["run", "p.toml"]).success();
-    let warnings: String = ended.stderr.split_inclusive("\n").take_while(|line| !line.starts_with("llama:")).collect();
+    let warnings: String = ended
+        .stderr
+        .split_inclusive("\n")
+        .take_while(|line| !line.starts_with("llama:"))
+        .collect();
     sli_tests::golden::check("faults/pattern_without_match.err", &warnings);
 }
 

@@ -27,9 +27,16 @@ fn the_folder_holds_an_earlier_run() {
     let scene = Scene::of("llama", SCORE);
     let first = scene.finish(&[]);
     message(&scene, "output_of_a_run", INPUT, &scene.run(&["run", "p.toml"]));
-    assert_eq!(RunDir::open(&scene.path("out")).manifest, first.manifest, "the first run is still whole");
+    assert_eq!(
+        RunDir::open(&scene.path("out")).manifest,
+        first.manifest,
+        "the first run is still whole"
+    );
     scene.finish(&["--set", "output.overwrite=true", "--set", "stage.0.format=jsonl"]);
-    assert_eq!(files(&scene.path("out")), ["manifest.json", "report.json", "score.jsonl", "score.summary.json"]);
+    assert_eq!(
+        files(&scene.path("out")),
+        ["manifest.json", "report.json", "score.jsonl", "score.summary.json"]
+    );
 }
 
 #[test]
@@ -42,10 +49,19 @@ fn the_folder_is_a_file() {
 
 /// A shell command around `sli-pipe run p.toml`, which it calls as `"$@"`.
 fn shell(scene: &Scene, wrapper: &[&str], script: &str) -> Ended {
-    let [program, args @ ..] = wrapper else { panic!("no program") };
+    let [program, args @ ..] = wrapper else {
+        panic!("no program")
+    };
     let mut command = Command::new(program);
-    command.args(args).args(["sh", "-c", script, "sh"]).arg(binary::path()).args(["run", "p.toml"]);
-    command.current_dir(scene.dir()).env("XDG_CONFIG_HOME", scene.path(".config")).env("NO_COLOR", "1");
+    command
+        .args(args)
+        .args(["sh", "-c", script, "sh"])
+        .arg(binary::path())
+        .args(["run", "p.toml"]);
+    command
+        .current_dir(scene.dir())
+        .env("XDG_CONFIG_HOME", scene.path(".config"))
+        .env("NO_COLOR", "1");
     ended(command.output().expect("a shell"))
 }
 
@@ -55,10 +71,23 @@ fn the_folder_may_not_be_written() {
     let scene = Scene::of("llama", SCORE);
     scene.write("locked/keep", "");
     scene.edit("p.toml", "dir = \"out\"", "dir = \"locked/out\"");
-    let lock = |mode: &str| assert!(Command::new("chmod").args([mode, "locked"]).current_dir(scene.dir()).status().unwrap().success());
+    let lock = |mode: &str| {
+        assert!(
+            Command::new("chmod")
+                .args([mode, "locked"])
+                .current_dir(scene.dir())
+                .status()
+                .unwrap()
+                .success()
+        )
+    };
     lock("555");
     let ended = if rustix::process::geteuid().is_root() {
-        shell(&scene, &["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--"], "exec \"$@\"")
+        shell(
+            &scene,
+            &["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--"],
+            "exec \"$@\"",
+        )
     } else {
         scene.run(&["run", "p.toml"])
     };
@@ -103,15 +132,24 @@ fn a_file_may_not_grow() {
 fn a_killed_run_leaves_nothing_that_looks_whole() {
     let scene = Scene::of("llama", CAPTURE);
     scene.rows(&documents(20_000, 60, 128));
-    let mut child = binary::command(scene.dir(), &["run", "p.toml"]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let mut child = binary::command(scene.dir(), &["run", "p.toml"])
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     while files(&scene.path("out")).is_empty() {
-        assert!(child.try_wait().unwrap().is_none(), "the run ended before it could be killed");
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "the run ended before it could be killed"
+        );
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     child.kill().unwrap();
     child.wait().unwrap();
     let left = files(&scene.path("out"));
-    assert!(!left.is_empty() && left.iter().all(|name| name.ends_with(".partial")), "{left:?}");
+    assert!(
+        !left.is_empty() && left.iter().all(|name| name.ends_with(".partial")),
+        "{left:?}"
+    );
     assert_eq!(scene.run(&["report", "out"]).code, INPUT);
 
     scene.rows(&[json!({ "id": "a", "input_ids": [1, 2, 3] })]);

@@ -93,7 +93,11 @@ fn a_broken_descriptor_stops_its_own_models_only() {
 
     let scene = Scene::of("llama", SCORE);
     scene.write("mine/mine.toml", broken);
-    scene.edit("model/config.json", "\"model_type\": \"llama\"", "\"model_type\": \"mine\"");
+    scene.edit(
+        "model/config.json",
+        "\"model_type\": \"llama\"",
+        "\"model_type\": \"mine\"",
+    );
     scene.edit("model/config.json", "\"LlamaForCausalLM\"", "\"MineForCausalLM\"");
     fault_with(&scene, "descriptor_broken", INPUT, &["--families", "mine"]);
 }

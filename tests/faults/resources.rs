@@ -21,9 +21,18 @@ fn the_budget_is_too_small_and_the_smallest_that_works_does() {
 
     fault_with(&scene, "budget_too_small", INPUT, &["--set", "engine.memory=1MiB"]);
     let said = scene.run(&["run", "p.toml", "--set", "engine.memory=1MiB"]).stderr;
-    let smallest = said.split("at least `\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a budget");
+    let smallest = said
+        .split("at least `\"")
+        .nth(1)
+        .and_then(|rest| rest.split('"').next())
+        .expect("a budget");
     let less = smallest.strip_suffix("MiB").unwrap().parse::<u64>().unwrap() - 1;
-    assert_eq!(scene.run(&["run", "p.toml", "--set", &format!("engine.memory={less}MiB")]).code, INPUT);
+    assert_eq!(
+        scene
+            .run(&["run", "p.toml", "--set", &format!("engine.memory={less}MiB")])
+            .code,
+        INPUT
+    );
 
     let small = scene.finish(&["--set", &format!("engine.memory={smallest}")]);
     let memory = &small.report["memory"];

@@ -45,7 +45,12 @@ fn sharded() -> Scene {
 }
 
 fn cut(scene: &Scene, file: &str, len: u64) {
-    OpenOptions::new().write(true).open(scene.path(file)).unwrap().set_len(len).unwrap();
+    OpenOptions::new()
+        .write(true)
+        .open(scene.path(file))
+        .unwrap()
+        .set_len(len)
+        .unwrap();
 }
 
 #[test]
@@ -58,7 +63,11 @@ fn a_tensor_is_missing() {
 fn a_tensor_is_too_many() {
     let scene = with_tensors(|tensors| {
         let name = "model.layers.0.self_attn.q_norm.weight".to_owned();
-        tensors.push(Stored { name, shape: vec![16], values: vec![1.0; 16] });
+        tensors.push(Stored {
+            name,
+            shape: vec![16],
+            values: vec![1.0; 16],
+        });
     });
     fault(&scene, "tensor_extra", INPUT);
 }
@@ -66,7 +75,10 @@ fn a_tensor_is_too_many() {
 #[test]
 fn a_tensor_has_the_wrong_shape() {
     let scene = with_tensors(|tensors| {
-        let tensor = tensors.iter_mut().find(|t| t.name == "model.layers.2.self_attn.k_proj.weight").unwrap();
+        let tensor = tensors
+            .iter_mut()
+            .find(|t| t.name == "model.layers.2.self_attn.k_proj.weight")
+            .unwrap();
         tensor.shape = vec![32, 64];
         tensor.values.truncate(32 * 64);
     });
@@ -99,29 +111,57 @@ fn a_header_lies_about_its_length() {
 
 #[test]
 fn a_header_lies_about_a_shape() {
-    fault(&with_header("\"shape\":[128,64]", "\"shape\":[128,63]"), "header_shape", INPUT);
+    fault(
+        &with_header("\"shape\":[128,64]", "\"shape\":[128,63]"),
+        "header_shape",
+        INPUT,
+    );
 }
 
 #[test]
-fn a_header_lies_about_offsets() {
-    fault(&with_header("\"data_offsets\":[0,32768]", "\"data_offsets\":[8,32776]"), "header_overlap", INPUT);
+fn a_header_leaves_bytes_out() {
+    let scene = with_header("\"data_offsets\":[0,32768]", "\"data_offsets\":[8,32776]");
+    fault(&scene, "header_gap", INPUT);
+}
+
+#[test]
+fn a_header_counts_bytes_twice() {
+    let scene = with_header("\"data_offsets\":[32768,65536]", "\"data_offsets\":[32760,65528]");
+    fault(&scene, "header_overlap", INPUT);
+}
+
+#[test]
+fn a_header_points_beyond_the_file() {
+    let scene = with_header("\"data_offsets\":[32768,65536]", "\"data_offsets\":[95536,62768]");
+    fault(&scene, "header_range", INPUT);
 }
 
 #[test]
 fn an_element_type_is_not_supported() {
-    fault(&with_header("\"dtype\":\"F32\"", "\"dtype\":\"F4\" "), "dtype_unsupported", INPUT);
+    fault(
+        &with_header("\"dtype\":\"F32\"", "\"dtype\":\"F4\" "),
+        "dtype_unsupported",
+        INPUT,
+    );
 }
 
 /// As in quantised checkpoints: multiplied as they are they would give numbers, and nonsense.
 #[test]
 fn weights_are_whole_numbers() {
-    fault(&with_header("\"dtype\":\"F32\"", "\"dtype\":\"U32\""), "dtype_integer", INPUT);
+    fault(
+        &with_header("\"dtype\":\"F32\"", "\"dtype\":\"U32\""),
+        "dtype_integer",
+        INPUT,
+    );
 }
 
 #[test]
 fn a_file_is_a_pointer_of_git_lfs() {
     let scene = scene();
-    scene.write(FILE, "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n");
+    scene.write(
+        FILE,
+        "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12345\n",
+    );
     fault(&scene, "lfs_pointer", INPUT);
 }
 

@@ -13,14 +13,20 @@ pub fn path() -> &'static Path {
             return std::path::absolute(path).expect("a path");
         }
         let exe = std::env::current_exe().expect("the test's own path");
-        let profile = exe.parent().and_then(Path::parent).expect("tests stand in <target>/<profile>/deps");
+        let profile = exe
+            .parent()
+            .and_then(Path::parent)
+            .expect("tests stand in <target>/<profile>/deps");
         let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         build.args(["build", "--quiet", "--workspace", "--bin", "sli-pipe", "--target-dir"]);
         build.arg(profile.parent().expect("a target folder"));
         if profile.ends_with("release") {
             build.arg("--release");
         }
-        let status = build.current_dir(env!("CARGO_MANIFEST_DIR")).status().expect("cargo runs");
+        let status = build
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .expect("cargo runs");
         assert!(status.success(), "sli-pipe could not be built");
         profile.join("sli-pipe")
     })
@@ -29,7 +35,11 @@ pub fn path() -> &'static Path {
 /// A command of the binary in a folder, shielded from the user's own settings.
 pub fn command(dir: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(path());
-    command.args(args).current_dir(dir).env("XDG_CONFIG_HOME", dir.join(".config")).env("NO_COLOR", "1");
+    command
+        .args(args)
+        .current_dir(dir)
+        .env("XDG_CONFIG_HOME", dir.join(".config"))
+        .env("NO_COLOR", "1");
     // Help is as wide as the terminal, and logs are as the user wants them.
     command.env("COLUMNS", "100").env_remove("SLI_PIPE_LOG");
     command

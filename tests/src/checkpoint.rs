@@ -30,8 +30,14 @@ pub enum Kind {
 fn bytes(values: &[f32], kind: Kind) -> Vec<u8> {
     match kind {
         Kind::F32 => values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        Kind::F16 => values.iter().flat_map(|v| half::f16::from_f32(*v).to_le_bytes()).collect(),
-        Kind::Bf16 => values.iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect(),
+        Kind::F16 => values
+            .iter()
+            .flat_map(|v| half::f16::from_f32(*v).to_le_bytes())
+            .collect(),
+        Kind::Bf16 => values
+            .iter()
+            .flat_map(|v| half::bf16::from_f32(*v).to_le_bytes())
+            .collect(),
     }
 }
 
@@ -45,9 +51,16 @@ pub fn write(dir: &Path, tensors: &[Stored], kind: Kind, shards: usize) {
     let mut index = BTreeMap::new();
     let per_shard = tensors.len().div_ceil(shards);
     for (k, group) in tensors.chunks(per_shard.max(1)).enumerate() {
-        let file = if shards == 1 { "model.safetensors".to_owned() } else { format!("model-{:05}-of-{shards:05}.safetensors", k + 1) };
+        let file = if shards == 1 {
+            "model.safetensors".to_owned()
+        } else {
+            format!("model-{:05}-of-{shards:05}.safetensors", k + 1)
+        };
         let data: Vec<Vec<u8>> = group.iter().map(|t| bytes(&t.values, kind)).collect();
-        let views = group.iter().zip(&data).map(|(t, d)| (t.name.clone(), TensorView::new(dtype, t.shape.clone(), d).unwrap()));
+        let views = group
+            .iter()
+            .zip(&data)
+            .map(|(t, d)| (t.name.clone(), TensorView::new(dtype, t.shape.clone(), d).unwrap()));
         serialize_to_file(views, None, &dir.join(&file)).unwrap();
         index.extend(group.iter().map(|t| (t.name.clone(), file.clone())));
     }

@@ -8,7 +8,9 @@ use crate::fixture::Array;
 pub fn relative_error(found: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(found.len(), expected.len());
     let scale = expected.iter().fold(1e-30f64, |m, v| m.max(f64::from(v.abs())));
-    let worst = (found.iter().zip(expected)).map(|(a, b)| f64::from(a - b).abs()).fold(0.0f64, |m, d| if d.is_nan() { f64::INFINITY } else { m.max(d) });
+    let worst = (found.iter().zip(expected))
+        .map(|(a, b)| f64::from(a - b).abs())
+        .fold(0.0f64, |m, d| if d.is_nan() { f64::INFINITY } else { m.max(d) });
     worst / scale
 }
 

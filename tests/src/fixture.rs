@@ -46,7 +46,11 @@ pub fn all() -> Vec<Fixture> {
 
 /// The fixture called `name`.
 pub fn named(name: &str) -> Fixture {
-    Fixture { name: name.to_owned(), dir: folder().join(name), vocabulary: None }
+    Fixture {
+        name: name.to_owned(),
+        dir: folder().join(name),
+        vocabulary: None,
+    }
 }
 
 impl Fixture {
@@ -82,9 +86,18 @@ impl Fixture {
         let described = described.as_object().unwrap().iter();
         described
             .map(|(name, about)| {
-                let shape: Vec<u64> = about["shape"].as_array().unwrap().iter().map(|d| size(d.as_u64().unwrap())).collect();
+                let shape: Vec<u64> = about["shape"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|d| size(d.as_u64().unwrap()))
+                    .collect();
                 let values = values(name, &shape);
-                Stored { name: name.clone(), shape: shape.iter().map(|d| *d as usize).collect(), values }
+                Stored {
+                    name: name.clone(),
+                    shape: shape.iter().map(|d| *d as usize).collect(),
+                    values,
+                }
             })
             .collect()
     }
@@ -106,7 +119,18 @@ impl Fixture {
 pub fn arrays(path: &Path) -> BTreeMap<String, Array> {
     let bytes = std::fs::read(path).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    file.tensors().into_iter().map(|(name, view)| (name, Array { shape: view.shape().to_vec(), values: floats(&view) })).collect()
+    file.tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            (
+                name,
+                Array {
+                    shape: view.shape().to_vec(),
+                    values: floats(&view),
+                },
+            )
+        })
+        .collect()
 }
 
 fn floats(view: &safetensors::tensor::TensorView<'_>) -> Vec<f32> {
@@ -118,7 +142,10 @@ fn floats(view: &safetensors::tensor::TensorView<'_>) -> Vec<f32> {
         Dtype::F16 => halves().map(|b| half::f16::from_le_bytes(b).to_f32()).collect(),
         Dtype::BF16 => halves().map(|b| half::bf16::from_le_bytes(b).to_f32()).collect(),
         Dtype::I32 => words().map(|b| i32::from_le_bytes(b) as f32).collect(),
-        Dtype::I64 => data.chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f32).collect(),
+        Dtype::I64 => data
+            .chunks_exact(8)
+            .map(|b| i64::from_le_bytes(b.try_into().unwrap()) as f32)
+            .collect(),
         other => panic!("no test expects tensors of {other:?}"),
     }
 }

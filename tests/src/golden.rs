@@ -59,6 +59,9 @@ mod tests {
     fn what_differs_from_run_to_run_is_hidden() {
         let hash = "0123456789abcdef".repeat(4);
         let text = format!("/tmp/x/model: {hash} of 12 bad\ndone in 0.3 s\nend");
-        assert_eq!(normalise(&text, Path::new("/tmp/x")), "<DIR>/model: <HASH> of 12 bad\ndone in <TIME>\nend");
+        assert_eq!(
+            normalise(&text, Path::new("/tmp/x")),
+            "<DIR>/model: <HASH> of 12 bad\ndone in <TIME>\nend"
+        );
     }
 }

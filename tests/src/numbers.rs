@@ -22,7 +22,9 @@ impl Array {
 
 /// Natural logarithm of the probability that the softmax of `logits` gives to `target`.
 pub fn log_probability(logits: &[f32], target: usize) -> f64 {
-    let largest = logits.iter().fold(f64::NEG_INFINITY, |most, value| most.max(f64::from(*value)));
+    let largest = logits
+        .iter()
+        .fold(f64::NEG_INFINITY, |most, value| most.max(f64::from(*value)));
     let sum: f64 = logits.iter().map(|value| (f64::from(*value) - largest).exp()).sum();
     f64::from(logits[target]) - largest - sum.ln()
 }
@@ -30,7 +32,9 @@ pub fn log_probability(logits: &[f32], target: usize) -> f64 {
 /// Log-probability of every token but the first, by the logits of the row before it.
 pub fn log_probabilities(logits: &Array, ids: &[u64]) -> Vec<f64> {
     assert_eq!(logits.shape[0], ids.len());
-    (1..ids.len()).map(|at| log_probability(logits.row(at - 1), ids[at] as usize)).collect()
+    (1..ids.len())
+        .map(|at| log_probability(logits.row(at - 1), ids[at] as usize))
+        .collect()
 }
 
 /// Statistics of all elements of some rows.
@@ -81,7 +85,10 @@ pub fn wide(values: &[f32]) -> Vec<f64> {
 #[track_caller]
 pub fn assert_close(found: f64, expected: f64, tolerance: f64, what: &str) {
     let error = (found - expected).abs() / expected.abs().max(1.0);
-    assert!(error <= tolerance, "{what}: {found}, expected {expected} (off by {error:.1e})");
+    assert!(
+        error <= tolerance,
+        "{what}: {found}, expected {expected} (off by {error:.1e})"
+    );
 }
 
 #[cfg(test)]

@@ -26,14 +26,23 @@ impl RunDir {
     #[track_caller]
     pub fn open(dir: &Path) -> RunDir {
         let json = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(dir.join(name)).unwrap()).unwrap() };
-        let run = RunDir { dir: dir.to_owned(), report: json("report.json"), manifest: json("manifest.json") };
+        let run = RunDir {
+            dir: dir.to_owned(),
+            report: json("report.json"),
+            manifest: json("manifest.json"),
+        };
         let mut listed = vec!["manifest.json".to_owned(), "report.json".to_owned()];
         for output in run.outputs() {
             let name = output["file"].as_str().unwrap();
             let bytes = std::fs::read(dir.join(name)).unwrap();
             assert_eq!(output["bytes"].as_u64(), Some(bytes.len() as u64), "{name}");
             assert_eq!(output["sha256"].as_str(), Some(sha256(&bytes).as_str()), "{name}");
-            assert!(["stage", "kind"].iter().all(|key| output[*key].as_str().is_some_and(|v| !v.is_empty())), "{output}");
+            assert!(
+                ["stage", "kind"]
+                    .iter()
+                    .all(|key| output[*key].as_str().is_some_and(|v| !v.is_empty())),
+                "{output}"
+            );
             listed.push(name.to_owned());
         }
         listed.sort();
@@ -48,7 +57,11 @@ impl RunDir {
 
     /// Names of the outputs of a stage.
     pub fn outputs_of(&self, stage: &str) -> Vec<&str> {
-        self.outputs().iter().filter(|output| output["stage"] == stage).map(|output| output["file"].as_str().unwrap()).collect()
+        self.outputs()
+            .iter()
+            .filter(|output| output["stage"] == stage)
+            .map(|output| output["file"].as_str().unwrap())
+            .collect()
     }
 
     /// The rows of a table.
@@ -77,7 +90,9 @@ pub fn files(dir: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut folders = vec![dir.to_owned()];
     while let Some(folder) = folders.pop() {
-        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
         for entry in entries {
             let path = entry.unwrap().path();
             if path.is_dir() {

@@ -36,7 +36,9 @@ pub struct Scene {
 impl Scene {
     /// An empty folder.
     pub fn empty() -> Scene {
-        Scene { folder: tempfile::tempdir().unwrap() }
+        Scene {
+            folder: tempfile::tempdir().unwrap(),
+        }
     }
 
     /// The model, the documents and a pipeline of the fixture called `fixture`, weights in one f32 file.
@@ -52,8 +54,14 @@ impl Scene {
     /// As [`Scene::of`], with a vocabulary of `rows` and the tokenizer of the quickstart model.
     pub fn with_tokenizer(fixture: &str, stages: &str) -> Scene {
         let scene = Scene::empty();
-        named(fixture).with_vocabulary(1024).materialize(&scene.path("model"), Kind::F32, 1);
-        std::fs::copy(root().join("pipelines/quickstart/tokenizer.json"), scene.path("model/tokenizer.json")).unwrap();
+        named(fixture)
+            .with_vocabulary(1024)
+            .materialize(&scene.path("model"), Kind::F32, 1);
+        std::fs::copy(
+            root().join("pipelines/quickstart/tokenizer.json"),
+            scene.path("model/tokenizer.json"),
+        )
+        .unwrap();
         scene.pipeline(stages);
         scene
     }
@@ -122,14 +130,19 @@ impl Scene {
 
 /// The root of the repository.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace")
+        .to_owned()
 }
 
 /// `count` documents of 1 to `longest` ids below `vocabulary`, made by a rule; their ids are `d0`, `d1`, and so on.
 pub fn documents(count: usize, longest: u64, vocabulary: u64) -> Vec<Value> {
     let mut state = 0x9e37_79b9_7f4a_7c15u64;
     let mut next = |below: u64| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     };
     let document = |k: usize| {
@@ -143,6 +156,11 @@ pub fn documents(count: usize, longest: u64, vocabulary: u64) -> Vec<Value> {
 /// The fixture's vocabulary and most positions.
 pub fn sizes(fixture: &Fixture) -> (u64, u64) {
     let config = fixture.config();
-    let positions = config["max_position_embeddings"].as_u64().or(config["n_positions"].as_u64());
-    (config["vocab_size"].as_u64().expect("a vocabulary"), positions.expect("positions"))
+    let positions = config["max_position_embeddings"]
+        .as_u64()
+        .or(config["n_positions"].as_u64());
+    (
+        config["vocab_size"].as_u64().expect("a vocabulary"),
+        positions.expect("positions"),
+    )
 }

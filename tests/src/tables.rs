@@ -23,12 +23,20 @@ pub fn rows(path: &Path) -> Vec<Row> {
     }
     let reader = ParquetRecordBatchReader::try_new(File::open(path).unwrap(), 1024).unwrap();
     let batches: Vec<RecordBatch> = reader.map(|batch| batch.unwrap()).collect();
-    batches.iter().flat_map(|batch| (0..batch.num_rows()).map(|row| object(batch, row))).collect()
+    batches
+        .iter()
+        .flat_map(|batch| (0..batch.num_rows()).map(|row| object(batch, row)))
+        .collect()
 }
 
 fn object(batch: &RecordBatch, row: usize) -> Row {
     let schema = batch.schema();
-    schema.fields().iter().zip(batch.columns()).map(|(field, column)| (field.name().clone(), cell(column, row))).collect()
+    schema
+        .fields()
+        .iter()
+        .zip(batch.columns())
+        .map(|(field, column)| (field.name().clone(), cell(column, row)))
+        .collect()
 }
 
 fn cell(column: &ArrayRef, row: usize) -> Value {
@@ -63,19 +71,26 @@ pub fn write_texts(path: &Path, rows: &[(&str, &str)]) {
 /// A number of a row.
 #[track_caller]
 pub fn number(row: &Row, column: &str) -> f64 {
-    row.get(column).and_then(Value::as_f64).unwrap_or_else(|| panic!("no number `{column}` in {row:?}"))
+    row.get(column)
+        .and_then(Value::as_f64)
+        .unwrap_or_else(|| panic!("no number `{column}` in {row:?}"))
 }
 
 /// The numbers of a list in a row.
 #[track_caller]
 pub fn numbers(row: &Row, column: &str) -> Vec<f64> {
-    let list = row.get(column).and_then(Value::as_array).unwrap_or_else(|| panic!("no list `{column}` in {row:?}"));
+    let list = row
+        .get(column)
+        .and_then(Value::as_array)
+        .unwrap_or_else(|| panic!("no list `{column}` in {row:?}"));
     list.iter().map(|value| value.as_f64().unwrap_or(f64::NAN)).collect()
 }
 
 /// The row whose `column` is `value`.
 #[track_caller]
 pub fn find<'a>(rows: &'a [Row], column: &str, value: &str) -> &'a Row {
-    let found = rows.iter().find(|row| row.get(column).and_then(Value::as_str) == Some(value));
+    let found = rows
+        .iter()
+        .find(|row| row.get(column).and_then(Value::as_str) == Some(value));
     found.unwrap_or_else(|| panic!("no row with {column} = {value}"))
 }

@@ -3,7 +3,9 @@
 
 /// FNV-1a of the name.
 fn name_hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
 }
 
 /// In [-1, 1), exact in f32.
@@ -30,7 +32,9 @@ fn element(hash: u64, name: &str, shape: &[u64], index: u64) -> f32 {
 /// The elements of a tensor, row-major.
 pub fn values(name: &str, shape: &[u64]) -> Vec<f32> {
     let hash = name_hash(name);
-    (0..shape.iter().product()).map(|index| element(hash, name, shape, index)).collect()
+    (0..shape.iter().product())
+        .map(|index| element(hash, name, shape, index))
+        .collect()
 }
 
 #[cfg(test)]
@@ -42,7 +46,12 @@ mod tests {
         let known: Vec<serde_json::Value> = serde_json::from_str(include_str!("../parity/weights.json")).unwrap();
         assert!(known.len() > 20);
         for row in known {
-            let shape: Vec<u64> = row["shape"].as_array().unwrap().iter().map(|d| d.as_u64().unwrap()).collect();
+            let shape: Vec<u64> = row["shape"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|d| d.as_u64().unwrap())
+                .collect();
             let name = row["name"].as_str().unwrap();
             let value = element(name_hash(name), name, &shape, row["index"].as_u64().unwrap());
             assert_eq!(u64::from(value.to_bits()), row["bits"].as_u64().unwrap(), "{row}");

@@ -16,6 +16,15 @@ use serde_json::Value;
 
 /// The ids of the tokens of each row, by row id.
 fn tokens(rows: &[Value]) -> BTreeMap<String, Vec<u64>> {
-    let ids = |row: &Value| row["input_ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap()).collect();
-    rows.iter().map(|row| (row["id"].as_str().unwrap().to_owned(), ids(row))).collect()
+    let ids = |row: &Value| {
+        row["input_ids"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|id| id.as_u64().unwrap())
+            .collect()
+    };
+    rows.iter()
+        .map(|row| (row["id"].as_str().unwrap().to_owned(), ids(row)))
+        .collect()
 }

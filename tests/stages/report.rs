@@ -9,24 +9,44 @@ const STAGES: &str = "[[stage]]\nuses = \"score\"\n\n[[stage]]\nuses = \"capture
 
 #[track_caller]
 fn number(value: &Value, pointer: &str) -> f64 {
-    value.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("no number {pointer} in {value:#}"))
+    value
+        .pointer(pointer)
+        .and_then(Value::as_f64)
+        .unwrap_or_else(|| panic!("no number {pointer} in {value:#}"))
 }
 
 /// Every tensor is read once a sweep, and nothing else is; a table that is both embedding and head is read for each.
 #[test]
 fn bytes_read_are_the_bytes_of_the_tensors() {
-    for (fixture, kind, shards) in [("llama", Kind::F32, 1), ("mixtral", Kind::F32, 2), ("qwen2", Kind::Bf16, 3)] {
+    for (fixture, kind, shards) in [
+        ("llama", Kind::F32, 1),
+        ("mixtral", Kind::F32, 2),
+        ("qwen2", Kind::Bf16, 3),
+    ] {
         let scene = Scene::of(fixture, STAGES);
         std::fs::remove_dir_all(scene.path("model")).unwrap();
         named(fixture).materialize(&scene.path("model"), kind, shards);
         let report = scene.finish(&[]).report;
         let elements: usize = named(fixture).tensors().iter().map(|tensor| tensor.values.len()).sum();
-        let table = named(fixture).tensors().iter().find(|tensor| tensor.name.ends_with("embed_tokens.weight")).map_or(0, |t| t.values.len());
-        let tied = if named(fixture).config()["tie_word_embeddings"] == true { table } else { 0 };
+        let table = named(fixture)
+            .tensors()
+            .iter()
+            .find(|tensor| tensor.name.ends_with("embed_tokens.weight"))
+            .map_or(0, |t| t.values.len());
+        let tied = if named(fixture).config()["tie_word_embeddings"] == true {
+            table
+        } else {
+            0
+        };
         let bytes = ((elements + tied) * if kind == Kind::F32 { 4 } else { 2 }) as f64;
         assert_eq!(number(&report, "/plan/read_bytes"), bytes, "{fixture}: planned");
         assert_eq!(number(&report, "/disk/bytes"), bytes, "{fixture}: read");
-        let units: f64 = report["units"].as_array().unwrap().iter().map(|unit| unit["bytes"].as_f64().unwrap()).sum();
+        let units: f64 = report["units"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|unit| unit["bytes"].as_f64().unwrap())
+            .sum();
         assert_eq!(units, bytes, "{fixture}: by unit");
     }
 }
@@ -40,17 +60,34 @@ fn the_roofline_adds_up() {
     let part = |name: &str| number(report, &format!("/time/{name}_seconds"));
     let total = part("total");
     let parts = part("wait") + part("convert") + part("compute") + part("stage");
-    assert!(total > 0.0 && part("compute") > 0.0 && parts <= total * 1.001, "{}", report["time"]);
+    assert!(
+        total > 0.0 && part("compute") > 0.0 && parts <= total * 1.001,
+        "{}",
+        report["time"]
+    );
     assert!(number(report, "/disk/read_seconds") > 0.0 && number(report, "/disk/gb_per_second") > 0.0);
     let speed = number(report, "/disk/bytes") / 1e9 / total;
     assert!((number(report, "/disk/gb_per_second_of_run") - speed).abs() < 1e-6 * speed);
     let memory = |name: &str| number(report, &format!("/memory/{name}"));
-    assert!(memory("peak") > 50e6 && memory("peak") <= memory("promised") && memory("planned") <= memory("promised"), "{}", report["memory"]);
+    assert!(
+        memory("peak") > 50e6 && memory("peak") <= memory("promised") && memory("planned") <= memory("promised"),
+        "{}",
+        report["memory"]
+    );
     let tokens = number(report, "/data/tokens");
     assert!((number(report, "/tokens_per_second") - tokens / total).abs() < 1e-6 * tokens / total);
-    let written: f64 = run.outputs().iter().map(|output| output["bytes"].as_f64().unwrap()).sum();
+    let written: f64 = run
+        .outputs()
+        .iter()
+        .map(|output| output["bytes"].as_f64().unwrap())
+        .sum();
     assert_eq!(number(report, "/bytes_written"), written);
-    let names: Vec<&str> = report["units"].as_array().unwrap().iter().map(|unit| unit["unit"].as_str().unwrap()).collect();
+    let names: Vec<&str> = report["units"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|unit| unit["unit"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["embed", "decoder.0", "decoder.1", "decoder.2", "head"]);
 }
 

@@ -10,7 +10,11 @@ use sli_tests::scene::Scene;
 use sli_tests::tables::{Row, write_texts};
 
 const SCORE: &str = "[[stage]]\nuses   = \"score\"\nformat = \"jsonl\"\n";
-const TEXTS: [&str; 3] = ["To be, or not to be: that is the question.", "Brevity is the soul of wit.", "Ay, «there's» the rub — überall."];
+const TEXTS: [&str; 3] = [
+    "To be, or not to be: that is the question.",
+    "Brevity is the soul of wit.",
+    "Ay, «there's» the rub — überall.",
+];
 
 fn scene() -> Scene {
     Scene::with_tokenizer("llama", SCORE)
@@ -18,7 +22,11 @@ fn scene() -> Scene {
 
 /// The table of a run over a source, without the ids.
 fn scores(scene: &Scene, args: &[&str]) -> Vec<Row> {
-    let run = if scene.path("out").exists() { scene.finish_again(args) } else { scene.finish(args) };
+    let run = if scene.path("out").exists() {
+        scene.finish_again(args)
+    } else {
+        scene.finish(args)
+    };
     without_ids(&run)
 }
 
@@ -34,16 +42,25 @@ fn lines_objects_and_columns_hold_the_same_documents() {
     scene.rows(&TEXTS.map(|text| json!({ "text": text })));
     let expected = scores(&scene, &[]);
     assert_eq!(expected.len(), 3);
-    assert!(expected.iter().all(|row| row["tokens"].as_u64() > Some(5)), "{expected:?}");
+    assert!(
+        expected.iter().all(|row| row["tokens"].as_u64() > Some(5)),
+        "{expected:?}"
+    );
 
     scene.write("texts.txt", TEXTS.join("\n") + "\n");
     assert_eq!(scores(&scene, &["--set", "data.source=texts.txt"]), expected);
-    write_texts(&scene.path("texts.parquet"), &[("a", TEXTS[0]), ("b", TEXTS[1]), ("c", TEXTS[2])]);
+    write_texts(
+        &scene.path("texts.parquet"),
+        &[("a", TEXTS[0]), ("b", TEXTS[1]), ("c", TEXTS[2])],
+    );
     assert_eq!(scores(&scene, &["--set", "data.source=texts.parquet"]), expected);
 
     scene.rows(&TEXTS.map(|text| json!({ "content": text })));
     assert_eq!(scores(&scene, &["--set", "data.text=content"]), expected);
-    assert_eq!(scores(&scene, &["--set", "data.text=content", "--set", "data.limit=2"]), expected[..2]);
+    assert_eq!(
+        scores(&scene, &["--set", "data.text=content", "--set", "data.limit=2"]),
+        expected[..2]
+    );
 }
 
 #[test]
@@ -53,7 +70,17 @@ fn a_whole_file_is_one_document() {
     scene.rows(&[json!({ "text": text })]);
     let expected = scores(&scene, &["--set", "data.max_tokens=512"]);
     scene.write("texts.txt", &text);
-    let found = scores(&scene, &["--set", "data.source=texts.txt", "--set", "data.whole=true", "--set", "data.max_tokens=512"]);
+    let found = scores(
+        &scene,
+        &[
+            "--set",
+            "data.source=texts.txt",
+            "--set",
+            "data.whole=true",
+            "--set",
+            "data.max_tokens=512",
+        ],
+    );
     assert_eq!(found, expected);
     assert_eq!(found.len(), 1);
 }
@@ -63,11 +90,22 @@ fn standard_input_is_a_source() {
     let scene = scene();
     scene.rows(&TEXTS.map(|text| json!({ "text": text })));
     let expected = scores(&scene, &[]);
-    for (format, text) in [("jsonl", std::fs::read_to_string(scene.path("rows.jsonl")).unwrap()), ("txt", TEXTS.join("\n"))] {
+    for (format, text) in [
+        ("jsonl", std::fs::read_to_string(scene.path("rows.jsonl")).unwrap()),
+        ("txt", TEXTS.join("\n")),
+    ] {
         std::fs::remove_dir_all(scene.path("out")).unwrap();
         let format = format!("data.format={format}");
-        let mut child = command(scene.dir(), &["run", "p.toml", "--set", "data.source=-", "--set", &format]);
-        let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command(
+            scene.dir(),
+            &["run", "p.toml", "--set", "data.source=-", "--set", &format],
+        );
+        let mut child = child
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
         ended(child.wait_with_output().unwrap()).success();
         assert_eq!(without_ids(&RunDir::open(&scene.path("out"))), expected);
@@ -81,7 +119,10 @@ fn the_first_token_is_the_tokenizers_or_the_texts() {
     scene.rows(&TEXTS.map(|text| json!({ "text": text })));
     let with = scene.finish(&[]);
     let bos = with.report["stages"]["score"]["bos"].clone();
-    assert_eq!((&bos["added"], &bos["token"], &bos["as_given"]), (&3.into(), &0.into(), &0.into()));
+    assert_eq!(
+        (&bos["added"], &bos["token"], &bos["as_given"]),
+        (&3.into(), &0.into(), &0.into())
+    );
     let tokens = with.report["data"]["tokens"].as_u64().unwrap();
     let without = scene.finish_again(&["--set", "data.add_special_tokens=false"]);
     assert_eq!(without.report["data"]["tokens"].as_u64(), Some(tokens - 3));

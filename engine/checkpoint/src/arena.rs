@@ -99,11 +99,7 @@ impl ArenaPool {
     /// The budget of a shared pool that lets units of `lens` bytes, run through in this order again and again, be
     /// read `slots - 1` units ahead: the largest sum over `slots` neighbours, the last being followed by the first.
     pub fn window(lens: &[usize], slots: usize) -> usize {
-        let sum = |start: usize| {
-            (start..start + slots)
-                .map(|i| step_up(lens[i % lens.len()]))
-                .sum()
-        };
+        let sum = |start: usize| (start..start + slots).map(|i| step_up(lens[i % lens.len()])).sum();
         (0..lens.len()).map(sum).max().unwrap_or(0)
     }
 
@@ -142,11 +138,7 @@ impl ArenaPool {
     ///
     /// # Errors
     /// [`AcquireError::TooLarge`] at once if it can never fit, [`AcquireError::Stopped`], [`AcquireError::System`].
-    pub fn acquire(
-        self: &Arc<Self>,
-        len: usize,
-        stop: impl Fn() -> bool,
-    ) -> Result<Arena, AcquireError> {
+    pub fn acquire(self: &Arc<Self>, len: usize, stop: impl Fn() -> bool) -> Result<Arena, AcquireError> {
         let size = self.size_for(len)?;
         let mut state = self.lock();
         while state.in_use == self.slots || state.in_use_bytes + size > self.budget {
@@ -178,14 +170,9 @@ impl ArenaPool {
     fn size_for(&self, len: usize) -> Result<usize, AcquireError> {
         let allowed = self.largest();
         // Near the budget, steps must not make a unit too large that fits by itself.
-        let size = self
-            .fixed
-            .unwrap_or_else(|| step_up(len).min(allowed / PAGE * PAGE));
+        let size = self.fixed.unwrap_or_else(|| step_up(len).min(allowed / PAGE * PAGE));
         if len > size || size == 0 {
-            return Err(AcquireError::TooLarge {
-                needed: len,
-                allowed,
-            });
+            return Err(AcquireError::TooLarge { needed: len, allowed });
         }
         Ok(size)
     }
@@ -225,8 +212,7 @@ impl State {
 
 /// The size of a shared pool's arena for `len` bytes: whole pages, from 2 MiB on in steps of 2 MiB.
 fn step_up(len: usize) -> usize {
-    len.max(1)
-        .next_multiple_of(if len < STEP { PAGE } else { STEP })
+    len.max(1).next_multiple_of(if len < STEP { PAGE } else { STEP })
 }
 
 /// One arena in use. Dropping it gives it back to its pool.
@@ -281,16 +267,8 @@ impl Mapping {
     fn new(len: usize) -> io::Result<Mapping> {
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: without an address hint or `FIXED` the kernel picks pages that nothing else uses.
-        let start = unsafe {
-            mmap_anonymous(
-                std::ptr::null_mut(),
-                len,
-                ProtFlags::READ | ProtFlags::WRITE,
-                flags,
-            )
-        }?;
-        let start = NonNull::new(start.cast())
-            .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
+        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, flags) }?;
+        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
         Ok(Mapping { start, len })
     }
 
@@ -326,26 +304,17 @@ mod tests {
     #[test]
     fn fixed_arenas_are_aligned_and_come_back_as_they_were() {
         let pool = ArenaPool::fixed(2, 5000);
-        assert_eq!(
-            (pool.budget(), pool.bytes(), pool.largest()),
-            (4 * PAGE, 0, 2 * PAGE)
-        );
+        assert_eq!((pool.budget(), pool.bytes(), pool.largest()), (4 * PAGE, 0, 2 * PAGE));
         let mut arena = pool.acquire(5000, never).unwrap();
         assert_eq!(
-            (
-                arena.as_slice().len(),
-                arena.as_slice().as_ptr().align_offset(PAGE)
-            ),
+            (arena.as_slice().len(), arena.as_slice().as_ptr().align_offset(PAGE)),
             (5000, 0)
         );
         arena.as_mut_slice()[4999] = 9;
         let start = arena.as_slice().as_ptr();
         drop(arena);
         let again = pool.acquire(5000, never).unwrap();
-        assert_eq!(
-            (again.as_slice().as_ptr(), again.as_slice()[4999]),
-            (start, 9)
-        );
+        assert_eq!((again.as_slice().as_ptr(), again.as_slice()[4999]), (start, 9));
         assert_eq!(pool.bytes(), 2 * PAGE);
         drop(again);
         pool.release_idle();
@@ -373,16 +342,12 @@ mod tests {
 
     #[test]
     fn what_can_never_fit_is_refused_at_once() {
-        let error = ArenaPool::fixed(2, PAGE)
-            .acquire(PAGE + 1, never)
-            .unwrap_err();
+        let error = ArenaPool::fixed(2, PAGE).acquire(PAGE + 1, never).unwrap_err();
         assert_eq!(
             error.to_string(),
             "an arena of 4097 bytes was asked for and 4096 are allowed"
         );
-        let error = ArenaPool::shared(2, 3 * PAGE)
-            .acquire(3 * PAGE + 1, never)
-            .unwrap_err();
+        let error = ArenaPool::shared(2, 3 * PAGE).acquire(3 * PAGE + 1, never).unwrap_err();
         assert_eq!(
             error.to_string(),
             "an arena of 12289 bytes was asked for and 12288 are allowed"
@@ -395,11 +360,7 @@ mod tests {
         let sizes = [1, 8, 2, 2, 8, 1, 10, 3, 7];
         for (i, pages) in sizes.into_iter().cycle().take(200).enumerate() {
             let first = pool.acquire(pages * PAGE, never).unwrap();
-            assert!(
-                pool.bytes() <= 10 * PAGE,
-                "step {i}: {} bytes",
-                pool.bytes()
-            );
+            assert!(pool.bytes() <= 10 * PAGE, "step {i}: {} bytes", pool.bytes());
             let second = pool.acquire((10 - pages) * PAGE, || true);
             assert_eq!(second.is_ok(), pages < 10, "step {i}");
             assert!(pool.bytes() <= 10 * PAGE);
@@ -410,18 +371,12 @@ mod tests {
     #[test]
     fn a_unit_near_the_budget_is_not_rounded_out_of_it() {
         let pool = ArenaPool::shared(1, STEP + PAGE);
-        assert_eq!(
-            pool.acquire(STEP + 1, never).unwrap().as_slice().len(),
-            STEP + 1
-        );
+        assert_eq!(pool.acquire(STEP + 1, never).unwrap().as_slice().len(), STEP + 1);
     }
 
     #[test]
     fn the_window_counts_neighbours_across_the_end() {
-        assert_eq!(
-            ArenaPool::window(&[5 * PAGE, PAGE, 2 * PAGE, 4 * PAGE], 2),
-            9 * PAGE
-        );
+        assert_eq!(ArenaPool::window(&[5 * PAGE, PAGE, 2 * PAGE, 4 * PAGE], 2), 9 * PAGE);
         assert_eq!(ArenaPool::window(&[3 * PAGE], 2), 6 * PAGE);
         assert_eq!(ArenaPool::window(&[STEP + 1, PAGE], 1), 2 * STEP);
         assert_eq!(ArenaPool::window(&[], 2), 0);
@@ -436,10 +391,7 @@ mod tests {
         };
         let before = resident();
         let pool = ArenaPool::fixed(1, 256 << 20);
-        pool.acquire(256 << 20, never)
-            .unwrap()
-            .as_mut_slice()
-            .fill(1);
+        pool.acquire(256 << 20, never).unwrap().as_mut_slice().fill(1);
         assert!(
             resident() >= before + (200 << 20),
             "the pages are in memory while the arena is idle"

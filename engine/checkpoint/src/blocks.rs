@@ -111,11 +111,7 @@ struct Stop {
 }
 
 /// Fills `buffer` from `offset` on with a `read` that may be interrupted or come up short.
-fn fill(
-    buffer: &mut [u8],
-    offset: u64,
-    mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>,
-) -> Result<(), Stop> {
+fn fill(buffer: &mut [u8], offset: u64, mut read: impl FnMut(&mut [u8], u64) -> io::Result<usize>) -> Result<(), Stop> {
     let mut done = 0;
     while done < buffer.len() {
         match read(&mut buffer[done..], offset + done as u64) {
@@ -159,10 +155,7 @@ mod tests {
             .map(|block| (block.offset, block.buffer.to_vec()))
             .collect();
         let want = [(10, 10..16), (16, 16..32), (32, 32..35), (50, 4146..4149)];
-        assert_eq!(
-            got,
-            want.map(|(offset, part)| (offset, expected[part].to_vec()))
-        );
+        assert_eq!(got, want.map(|(offset, part)| (offset, expected[part].to_vec())));
     }
 
     #[test]
@@ -187,10 +180,7 @@ mod tests {
     fn a_stop_tells_how_far_it_came() {
         let mut calls = [Ok(3), Err(io::Error::from_raw_os_error(5))].into_iter();
         let stop = fill(&mut [0; 8], 0, |_, _| calls.next().unwrap()).unwrap_err();
-        assert_eq!(
-            (stop.done, stop.error.unwrap().raw_os_error()),
-            (3, Some(5))
-        );
+        assert_eq!((stop.done, stop.error.unwrap().raw_os_error()), (3, Some(5)));
         let stop = fill(&mut [0; 8], 0, |_, _| Ok(0)).unwrap_err();
         assert!(stop.done == 0 && stop.error.is_none());
     }

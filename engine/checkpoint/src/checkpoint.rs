@@ -116,9 +116,7 @@ impl Checkpoint {
     pub fn open_source(source: &str, base: &Path) -> Result<Checkpoint, CheckpointError> {
         let dir = base.join(source);
         if !dir.exists() && discover::looks_like_hub_id(source) {
-            return Err(CheckpointError::HubId {
-                id: source.to_owned(),
-            });
+            return Err(CheckpointError::HubId { id: source.to_owned() });
         }
         Checkpoint::open(&dir)
     }
@@ -136,9 +134,7 @@ impl Checkpoint {
         mut tensors: Vec<TensorEntry>,
     ) -> Result<Checkpoint, CheckpointError> {
         assert!(
-            tensors
-                .iter()
-                .all(|tensor| (tensor.file.0 as usize) < files.len()),
+            tensors.iter().all(|tensor| (tensor.file.0 as usize) < files.len()),
             "a tensor of an unknown file"
         );
         tensors.sort_by_key(|tensor| (tensor.file, tensor.offset, tensor.len));
@@ -211,12 +207,7 @@ impl Checkpoint {
     /// Bytes of all tensors, loadable or not; file headers are not counted.
     pub fn total_bytes(&self) -> u64 {
         let known: u64 = self.tensors.iter().map(|tensor| tensor.len).sum();
-        known
-            + self
-                .unsupported
-                .iter()
-                .map(|tensor| tensor.len)
-                .sum::<u64>()
+        known + self.unsupported.iter().map(|tensor| tensor.len).sum::<u64>()
     }
 
     /// `tokenizer.json` of the folder, if it is there.
@@ -248,15 +239,9 @@ impl Checkpoint {
                 more,
             });
         }
-        let mut unlisted = self
-            .names()
-            .filter(|(name, _)| !index.weight_map.contains_key(*name));
+        let mut unlisted = self.names().filter(|(name, _)| !index.weight_map.contains_key(*name));
         if let Some((tensor, _)) = unlisted.next() {
-            let (tensor, shard, more) = (
-                tensor.to_owned(),
-                shards[tensor].clone(),
-                More(unlisted.count()),
-            );
+            let (tensor, shard, more) = (tensor.to_owned(), shards[tensor].clone(), More(unlisted.count()));
             return Err(CheckpointError::NotInIndex {
                 index: index.path.clone(),
                 tensor,
@@ -269,10 +254,7 @@ impl Checkpoint {
 
     /// Names of all tensors, loadable or not, with their files.
     fn names(&self) -> impl Iterator<Item = (&str, FileId)> {
-        let known = self
-            .tensors
-            .iter()
-            .map(|tensor| (tensor.name.as_str(), tensor.file));
+        let known = self.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.file));
         known.chain(
             self.unsupported
                 .iter()
@@ -321,12 +303,7 @@ impl Table {
         }
     }
 
-    fn finish(
-        self,
-        dir: PathBuf,
-        config: Value,
-        config_text: String,
-    ) -> Result<Checkpoint, CheckpointError> {
+    fn finish(self, dir: PathBuf, config: Value, config_text: String) -> Result<Checkpoint, CheckpointError> {
         let Table {
             files,
             tensors,
@@ -334,9 +311,7 @@ impl Table {
         } = self;
         let mut seen: HashMap<&str, FileId> = HashMap::with_capacity(tensors.len());
         let known = tensors.iter().map(|tensor| (&tensor.name, tensor.file));
-        for (name, file) in
-            known.chain(unsupported.iter().map(|tensor| (&tensor.name, tensor.file)))
-        {
+        for (name, file) in known.chain(unsupported.iter().map(|tensor| (&tensor.name, tensor.file))) {
             if let Some(first) = seen.insert(name, file) {
                 let [first, second] = [first, file].map(|id| file_name(&files[id.0 as usize].path));
                 return Err(CheckpointError::Duplicate {

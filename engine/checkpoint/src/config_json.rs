@@ -18,12 +18,8 @@ const LITERALS: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
 pub(crate) fn read(dir: &Path) -> Result<(Value, String), CheckpointError> {
     let path = dir.join("config.json");
     let text = match read_text(&path, MAX_CONFIG) {
-        Err(CheckpointError::Io { source, .. })
-            if source.kind() == std::io::ErrorKind::NotFound =>
-        {
-            return Err(CheckpointError::NoConfig {
-                dir: dir.to_owned(),
-            });
+        Err(CheckpointError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            return Err(CheckpointError::NoConfig { dir: dir.to_owned() });
         }
         other => other?,
     };
@@ -54,8 +50,7 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, CheckpointErr
 
 fn parse(path: &Path, text: &str) -> Result<Value, CheckpointError> {
     let (json, edits) = replace_literals(text);
-    let value: Value =
-        serde_json::from_str(&json).map_err(|error| json_error(path, &error, &edits))?;
+    let value: Value = serde_json::from_str(&json).map_err(|error| json_error(path, &error, &edits))?;
     if !value.is_object() {
         let message = "the file holds no JSON object".to_owned();
         return Err(CheckpointError::Json {
@@ -69,11 +64,7 @@ fn parse(path: &Path, text: &str) -> Result<Value, CheckpointError> {
 }
 
 /// A JSON error with its place; `edits` shift the column back to where the text on disk has it.
-pub(crate) fn json_error(
-    path: &Path,
-    error: &serde_json::Error,
-    edits: &[Edit],
-) -> CheckpointError {
+pub(crate) fn json_error(path: &Path, error: &serde_json::Error, edits: &[Edit]) -> CheckpointError {
     let line = error.line();
     let before = edits
         .iter()
@@ -177,9 +168,7 @@ mod tests {
     }
 
     fn err(text: &str) -> String {
-        parse(Path::new("config.json"), text)
-            .unwrap_err()
-            .to_string()
+        parse(Path::new("config.json"), text).unwrap_err().to_string()
     }
 
     #[test]
@@ -195,13 +184,8 @@ mod tests {
     #[test]
     fn strings_and_words_are_left_alone() {
         let text = r#"{"NaN": "Infinity", "q": "\"NaN -Infinity", "é": "NaN"}"#;
-        assert_eq!(
-            ok(text),
-            json!({"NaN": "Infinity", "q": "\"NaN -Infinity", "é": "NaN"})
-        );
-        let value = |column| {
-            format!("config.json:1:{column}: expected value. Correct the file or download it again")
-        };
+        assert_eq!(ok(text), json!({"NaN": "Infinity", "q": "\"NaN -Infinity", "é": "NaN"}));
+        let value = |column| format!("config.json:1:{column}: expected value. Correct the file or download it again");
         assert_eq!(err("{\"a\": NaNs}"), value(7));
         assert_eq!(err("{\"a\": +Infinity}"), value(7));
         assert!(err("{\"a\": 1-Infinity}").starts_with("config.json:1:8: expected `,`"));

@@ -57,9 +57,7 @@ pub(crate) fn check_folder(dir: &Path) -> Result<(), CheckpointError> {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(CheckpointError::NotAFolder { path }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => match dir.to_str() {
-            Some(id) if id.contains('/') && looks_like_hub_id(id) => {
-                Err(CheckpointError::HubId { id: id.to_owned() })
-            }
+            Some(id) if id.contains('/') && looks_like_hub_id(id) => Err(CheckpointError::HubId { id: id.to_owned() }),
             _ => Err(CheckpointError::NoFolder { path }),
         },
         Err(source) => Err(CheckpointError::Io {
@@ -80,9 +78,7 @@ pub(crate) fn weight_files(dir: &Path) -> Result<WeightFiles, CheckpointError> {
         });
     }
     let is_index = |name: &&String| name.ends_with(".safetensors.index.json");
-    let standard = names
-        .iter()
-        .find(|name| *name == "model.safetensors.index.json");
+    let standard = names.iter().find(|name| *name == "model.safetensors.index.json");
     if let Some(name) = standard.or_else(|| names.iter().find(is_index)) {
         return by_index(dir, name, &names);
     }
@@ -118,8 +114,7 @@ fn list(dir: &Path) -> Result<Vec<String>, CheckpointError> {
 fn by_index(dir: &Path, name: &str, present: &[String]) -> Result<WeightFiles, CheckpointError> {
     let path = dir.join(name);
     let text = read_text(&path, MAX_INDEX)?;
-    let raw: RawIndex =
-        serde_json::from_str(&text).map_err(|error| json_error(&path, &error, &[]))?;
+    let raw: RawIndex = serde_json::from_str(&text).map_err(|error| json_error(&path, &error, &[]))?;
     let index = Index {
         path,
         weight_map: raw.weight_map,
@@ -146,9 +141,7 @@ fn by_index(dir: &Path, name: &str, present: &[String]) -> Result<WeightFiles, C
         }
     }
     if names.is_empty() {
-        return Err(CheckpointError::NoWeights {
-            dir: dir.to_owned(),
-        });
+        return Err(CheckpointError::NoWeights { dir: dir.to_owned() });
     }
     Ok(WeightFiles {
         names: names.into_iter().collect(),

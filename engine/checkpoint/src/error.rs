@@ -194,17 +194,13 @@ pub enum HeaderProblem {
         missing: u64,
     },
     /// The header is no text.
-    #[error(
-        "the header is no UTF-8 text (byte {at} of it). The file is damaged: download it again"
-    )]
+    #[error("the header is no UTF-8 text (byte {at} of it). The file is damaged: download it again")]
     NotText {
         /// Offset in the header of the first bad byte.
         at: usize,
     },
     /// The header is no JSON of the expected form.
-    #[error(
-        "the header is broken at line {line}, column {column}: {message}. The file is damaged: download it again"
-    )]
+    #[error("the header is broken at line {line}, column {column}: {message}. The file is damaged: download it again")]
     Json {
         /// 1-based line in the header (headers usually have one).
         line: usize,
@@ -214,9 +210,7 @@ pub enum HeaderProblem {
         message: String,
     },
     /// A name occurs twice in one header.
-    #[error(
-        "the header lists the tensor `{name}` twice. Write the file again with the safetensors library"
-    )]
+    #[error("the header lists the tensor `{name}` twice. Write the file again with the safetensors library")]
     Repeated {
         /// The tensor.
         name: String,

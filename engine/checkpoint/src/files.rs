@@ -62,10 +62,7 @@ impl OpenFile {
         let found = self
             .file
             .metadata()
-            .map_err(|source| ReadError::Open {
-                path: path(),
-                source,
-            })?
+            .map_err(|source| ReadError::Open { path: path(), source })?
             .len();
         if found == self.len {
             return Ok(());

@@ -32,30 +32,14 @@ impl Checkpoint {
         }
         for tensor in self.tensors() {
             let place = [u64::from(tensor.file.0), tensor.offset, tensor.len];
-            table_row(
-                &mut hash,
-                &tensor.name,
-                tensor.dtype.name(),
-                &tensor.shape,
-                &place,
-            );
+            table_row(&mut hash, &tensor.name, tensor.dtype.name(), &tensor.shape, &place);
         }
         for tensor in self.unsupported() {
             let place = [u64::from(tensor.file.0), tensor.len];
-            table_row(
-                &mut hash,
-                &tensor.name,
-                &tensor.dtype,
-                &tensor.shape,
-                &place,
-            );
+            table_row(&mut hash, &tensor.name, &tensor.dtype, &tensor.shape, &place);
         }
         self.sample(&mut hash)?;
-        Ok(hash
-            .finalize()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect())
+        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     fn sample(&self, hash: &mut Sha256) -> Result<(), ReadError> {

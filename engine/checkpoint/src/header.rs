@@ -100,8 +100,7 @@ fn prove(json: &[u8], file_len: u64) -> Result<Vec<HeaderTensor>, HeaderProblem>
     })?;
     refuse_repeats(&raw)?;
     raw.sort_by_key(|(_, tensor)| tensor.data_offsets);
-    raw.iter()
-        .try_for_each(|(name, tensor)| check_size(name, tensor))?;
+    raw.iter().try_for_each(|(name, tensor)| check_size(name, tensor))?;
     let data_start = PREFIX + json.len() as u64;
     check_cover(&raw, data_start, file_len)?;
     let tensors = raw.into_iter().map(|(name, tensor)| {
@@ -156,11 +155,7 @@ fn check_size(name: &str, tensor: &RawTensor) -> Result<(), HeaderProblem> {
 }
 
 /// All tensors together, in file order: no overlap, no hole, and the file ends with the last of them.
-fn check_cover(
-    raw: &[(String, RawTensor)],
-    data_start: u64,
-    file_len: u64,
-) -> Result<(), HeaderProblem> {
+fn check_cover(raw: &[(String, RawTensor)], data_start: u64, file_len: u64) -> Result<(), HeaderProblem> {
     let mut last: (&str, u64) = ("", 0);
     for (name, tensor) in raw {
         let (begin, end) = tensor.data_offsets;
@@ -276,10 +271,7 @@ mod tests {
             "a":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]},"e":{"dtype":"F32","shape":[0],"data_offsets":[10,10]}}"#;
         let start = 8 + json.len() as u64;
         let got = ours(&file(json, 10)).unwrap();
-        let got: Vec<_> = got
-            .iter()
-            .map(|t| (t.name.as_str(), t.offset - start, t.len))
-            .collect();
+        let got: Vec<_> = got.iter().map(|t| (t.name.as_str(), t.offset - start, t.len)).collect();
         assert_eq!(got, [("a", 0, 2), ("b", 2, 8), ("e", 10, 0)]);
     }
 
@@ -291,9 +283,7 @@ mod tests {
 
     #[test]
     fn each_lie_has_its_sentence() {
-        let one = |range: &str| {
-            format!(r#"{{"a":{{"dtype":"F32","shape":[2],"data_offsets":{range}}}}}"#)
-        };
+        let one = |range: &str| format!(r#"{{"a":{{"dtype":"F32","shape":[2],"data_offsets":{range}}}}}"#);
         assert_eq!(
             problem(&one("[8,0]"), 8),
             "the tensor `a` claims the bytes from 8 to 0, which is no range. The file is damaged: download it again"
@@ -321,8 +311,7 @@ mod tests {
                 len + 3
             )
         );
-        let overflow =
-            r#"{"a":{"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,0]}}"#;
+        let overflow = r#"{"a":{"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,0]}}"#;
         assert_eq!(
             problem(overflow, 0),
             "the tensor `a` claims the shape [4611686018427387904] of F32, more bytes than a file can have. \
@@ -400,7 +389,9 @@ mod tests {
                 let (dtype, size) = [("F32", 4), ("BF16", 2), ("BOOL", 1), ("F8_E4M3", 1)][dtype];
                 let begin = (at + error).max(0);
                 at = begin + shape.iter().product::<u64>() as i64 * size;
-                entries.push(format!(r#""t{i}":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{begin},{at}]}}"#));
+                entries.push(format!(
+                    r#""t{i}":{{"dtype":"{dtype}","shape":{shape:?},"data_offsets":[{begin},{at}]}}"#
+                ));
             }
             // Reversed, so that order in the text and in the file differ.
             entries.reverse();

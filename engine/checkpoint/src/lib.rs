@@ -34,9 +34,7 @@ mod reader;
 mod unit;
 
 pub use arena::{AcquireError, Arena, ArenaPool, PAGE};
-pub use checkpoint::{
-    Checkpoint, CheckpointFile, FileId, TensorEntry, TensorId, UnsupportedTensor,
-};
+pub use checkpoint::{Checkpoint, CheckpointFile, FileId, TensorEntry, TensorId, UnsupportedTensor};
 pub use discover::looks_like_hub_id;
 pub use error::{CheckpointError, HeaderProblem, More};
 pub use files::OpenFiles;

@@ -77,11 +77,7 @@ impl LoadPlan {
             // An empty tensor needs no read, and any place will do.
             return 0..0;
         }
-        if let Some(last) = self
-            .ranges
-            .last_mut()
-            .filter(|last| last.file == tensor.file)
-        {
+        if let Some(last) = self.ranges.last_mut().filter(|last| last.file == tensor.file) {
             let within = tensor.offset - last.file_offset;
             if within <= last.len as u64 + slack {
                 // The larger one, for `from_parts` may hold tensors that overlap.
@@ -102,9 +98,7 @@ impl LoadPlan {
 
     /// One past the last arena byte in use.
     fn end(&self) -> usize {
-        self.ranges
-            .last()
-            .map_or(0, |range| range.arena_offset + range.len)
+        self.ranges.last().map_or(0, |range| range.arena_offset + range.len)
     }
 }
 

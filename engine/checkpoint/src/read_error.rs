@@ -50,9 +50,7 @@ pub enum ReadError {
         len: u64,
     },
     /// A unit fits in no arena of the pool.
-    #[error(
-        "`{unit}` needs an arena of {needed} bytes and the arenas may have {allowed}. Raise `engine.memory`"
-    )]
+    #[error("`{unit}` needs an arena of {needed} bytes and the arenas may have {allowed}. Raise `engine.memory`")]
     UnitTooLarge {
         /// Name of the unit.
         unit: String,
@@ -62,9 +60,7 @@ pub enum ReadError {
         allowed: usize,
     },
     /// No memory for an arena.
-    #[error(
-        "cannot get {len} bytes of memory to read `{unit}` into: {source}. Free memory or lower `engine.memory`"
-    )]
+    #[error("cannot get {len} bytes of memory to read `{unit}` into: {source}. Free memory or lower `engine.memory`")]
     NoMemory {
         /// Name of the unit.
         unit: String,

@@ -80,11 +80,7 @@ impl LayerReader {
         let allowed = pool.largest();
         if let Some(unit) = units.iter().find(|unit| unit.plan.arena_len > allowed) {
             let (unit, needed) = (unit.name.clone(), unit.plan.arena_len);
-            return Err(ReadError::UnitTooLarge {
-                unit,
-                needed,
-                allowed,
-            });
+            return Err(ReadError::UnitTooLarge { unit, needed, allowed });
         }
         let stop = Arc::new(Stop {
             dropped: AtomicBool::new(false),
@@ -166,11 +162,7 @@ struct Worker {
 }
 
 impl Worker {
-    fn run(
-        self,
-        order: impl Iterator<Item = usize>,
-        sender: &Sender<Result<Arc<LoadedUnit>, ReadError>>,
-    ) {
+    fn run(self, order: impl Iterator<Item = usize>, sender: &Sender<Result<Arc<LoadedUnit>, ReadError>>) {
         for index in order {
             let result = self.load(index).map(Arc::new);
             let last = result.is_err();
@@ -185,14 +177,7 @@ impl Worker {
         let start = Instant::now();
         let arena = acquire(&self.units, index, &self.pool, &cancelled);
         lock(&self.stats).arena_wait_seconds += start.elapsed().as_secs_f64();
-        let unit = fill(
-            &self.files,
-            &self.units,
-            index,
-            arena?,
-            self.options,
-            &cancelled,
-        )?;
+        let unit = fill(&self.files, &self.units, index, arena?, self.options, &cancelled)?;
         let mut stats = lock(&self.stats);
         stats.units += 1;
         stats.bytes += unit.bytes();

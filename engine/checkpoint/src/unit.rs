@@ -132,9 +132,7 @@ pub(crate) fn acquire(
     cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<Arena, ReadError> {
     let count = units.len();
-    let unit = units
-        .get(index)
-        .ok_or(ReadError::NoSuchUnit { index, count })?;
+    let unit = units.get(index).ok_or(ReadError::NoSuchUnit { index, count })?;
     let len = unit.plan.arena_len;
     pool.acquire(len, cancelled).map_err(|error| match error {
         AcquireError::TooLarge { needed, allowed } => ReadError::UnitTooLarge {
@@ -161,11 +159,7 @@ pub(crate) fn fill(
     cancelled: &(dyn Fn() -> bool + Sync),
 ) -> Result<LoadedUnit, ReadError> {
     let start = Instant::now();
-    let blocks = blocks::cut(
-        &units[index].plan,
-        arena.as_mut_slice(),
-        options.block_bytes.max(1),
-    );
+    let blocks = blocks::cut(&units[index].plan, arena.as_mut_slice(), options.block_bytes.max(1));
     blocks::read_all(files, blocks, options.threads, cancelled)?;
     let read_seconds = start.elapsed().as_secs_f64();
     Ok(LoadedUnit {

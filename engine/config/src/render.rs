@@ -11,17 +11,15 @@ const WIDTH: usize = 140;
 /// with a caret, notes and help. Without `colour` the text is plain ASCII apart from what it quotes. Ends with
 /// a newline unless there is nothing to say.
 pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
-    let renderer = if colour {
-        Renderer::styled()
-    } else {
-        Renderer::plain()
-    }
-    .term_width(WIDTH);
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.term_width(WIDTH);
     let blocks: Vec<String> = diagnostics
         .iter()
         .map(|diagnostic| {
             let text = renderer.render(&[group(diagnostic)]);
+            let placeless = diagnostic.primary.is_none() && diagnostic.secondary.is_empty();
+            // without a place there is no margin to draw
             text.lines()
+                .filter(|line| !(placeless && is_margin(line)))
                 .map(str::trim_end)
                 .collect::<Vec<_>>()
                 .join("\n")
@@ -29,6 +27,15 @@ pub fn render(diagnostics: &[Diagnostic], colour: bool) -> String {
         })
         .collect();
     blocks.join("\n")
+}
+
+/// A line that holds only the margin, whatever its colour.
+fn is_margin(line: &str) -> bool {
+    let plain = line.split('\u{1b}').enumerate().map(|(k, part)| match k {
+        0 => part,
+        _ => part.split_once('m').map_or("", |split| split.1),
+    });
+    plain.collect::<String>().trim() == "|"
 }
 
 fn group(diagnostic: &Diagnostic) -> Group<'_> {
@@ -71,14 +78,13 @@ fn snippets(diagnostic: &Diagnostic) -> Vec<Snippet<'_, annotate_snippets::Annot
     files
         .into_iter()
         .map(|file| {
-            let annotations =
-                labels
-                    .iter()
-                    .filter(|(label, _)| &label.file == file)
-                    .map(|(label, kind)| {
-                        let text = (!label.text.is_empty()).then_some(label.text.as_str());
-                        kind.span(within(label)).label(text)
-                    });
+            let annotations = labels
+                .iter()
+                .filter(|(label, _)| &label.file == file)
+                .map(|(label, kind)| {
+                    let text = (!label.text.is_empty()).then_some(label.text.as_str());
+                    kind.span(within(label)).label(text)
+                });
             Snippet::source(file.text.as_str())
                 .path(file.name.as_str())
                 .annotations(annotations)

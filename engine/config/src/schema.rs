@@ -13,8 +13,7 @@ use serde_json::{Map, Value, json};
 
 use crate::family::{Equation, FamilyFile, MatchTable, ValueDef};
 use crate::pipeline::{
-    CaptureStage, DataFormat, EmbedStage, LogitsStage, Pipeline, ProfileStage, SIZE_PATTERN,
-    ScoreStage,
+    CaptureStage, DataFormat, EmbedStage, LogitsStage, Pipeline, ProfileStage, SIZE_PATTERN, ScoreStage,
 };
 use crate::source::{Located, Spanned};
 
@@ -72,9 +71,7 @@ pub fn to_text(schema: &Value) -> String {
 
 /// Draft 7, which the TOML editors understand.
 fn root<T: JsonSchema>(title: &str) -> Value {
-    let generator = SchemaSettings::draft07()
-        .with_transform(for_toml)
-        .into_generator();
+    let generator = SchemaSettings::draft07().with_transform(for_toml).into_generator();
     let mut schema = generator.into_root_schema_for::<T>();
     schema.insert("title".into(), title.into());
     schema.to_value()
@@ -106,10 +103,7 @@ fn for_toml(schema: &mut Schema) {
             .and_then(|name| properties.get(name))
             .is_some_and(|property| property.get("default").is_some())
     };
-    if let Some(properties) = members
-        .get("properties")
-        .and_then(Value::as_object)
-        .cloned()
+    if let Some(properties) = members.get("properties").and_then(Value::as_object).cloned()
         && let Some(required) = members.get_mut("required").and_then(Value::as_array_mut)
     {
         required.retain(|name| !has_default(name, &properties));

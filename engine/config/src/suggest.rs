@@ -49,10 +49,6 @@ mod tests {
         assert_eq!(suggest("Device", keys), Some("device"));
         assert_eq!(suggest("temperature", keys), None);
         assert_eq!(suggest("x", ["y"]), Some("y"));
-        assert_eq!(
-            suggest("memory", keys),
-            None,
-            "the word itself is no suggestion"
-        );
+        assert_eq!(suggest("memory", keys), None, "the word itself is no suggestion");
     }
 }

@@ -45,9 +45,7 @@ fn errors(name: &str, text: &str) -> Vec<Diagnostic> {
             let sets = text
                 .lines()
                 .filter_map(|line| line.strip_prefix("#set ")?.split_once('='));
-            let overrides: Vec<_> = sets
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect();
+            let overrides: Vec<_> = sets.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
             parse_pipeline(file, &overrides).expect_err(&nothing_wrong)
         }
     }

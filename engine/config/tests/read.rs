@@ -5,16 +5,13 @@ use std::sync::Arc;
 use serde_json::json;
 use sli_config::family::{LayerChoice, ValueDef};
 use sli_config::pipeline::{
-    Activations, ByteSize, DataFormat, Device, Dtype, EmptyDocuments, Experts, LongDocuments,
-    Pooling, StageKind, StoredDtype,
+    Activations, ByteSize, DataFormat, Device, Dtype, EmptyDocuments, Experts, LongDocuments, Pooling, StageKind,
+    StoredDtype,
 };
-use sli_config::{
-    Diagnostic, Pipeline, SourceFile, parse_family, parse_header, parse_pipeline, parse_std, render,
-};
+use sli_config::{Diagnostic, Pipeline, SourceFile, parse_family, parse_header, parse_pipeline, parse_std, render};
 
 const PIPELINE: &str = include_str!("good/mixtral.toml");
-const MINIMAL: &str =
-    "[model]\nsource = \"m\"\n[data]\nsource = \"d.TXT\"\n[[stage]]\nuses = \"score\"\n";
+const MINIMAL: &str = "[model]\nsource = \"m\"\n[data]\nsource = \"d.TXT\"\n[[stage]]\nuses = \"score\"\n";
 
 #[track_caller]
 fn pipeline(name: &str, text: &str, overrides: &[(&str, &str)]) -> Pipeline {
@@ -44,10 +41,7 @@ fn a_pipeline_says_what_it_says() {
         (pipeline.engine.activations, pipeline.engine.experts),
         (Activations::Disk, Experts::Routed)
     );
-    assert_eq!(
-        (pipeline.engine.prefetch, pipeline.engine.threads),
-        (Some(2), None)
-    );
+    assert_eq!((pipeline.engine.prefetch, pipeline.engine.threads), (Some(2), None));
     let names: Vec<_> = pipeline
         .stages
         .iter()
@@ -124,10 +118,7 @@ fn overrides_change_add_and_stay_strings_where_strings_are_meant() {
     assert_eq!(pipeline.engine.device, Device::Cuda(1));
     assert_eq!(pipeline.engine.memory, Some(ByteSize(1_500_000_000)));
     assert_eq!(
-        (
-            pipeline.output.dir.as_str(),
-            pipeline.model.revision.as_str()
-        ),
+        (pipeline.output.dir.as_str(), pipeline.model.revision.as_str()),
         ("2024-01-01", "1.0")
     );
     assert_eq!((pipeline.data.limit, pipeline.data.whole), (Some(10), true));
@@ -152,16 +143,10 @@ fn an_override_mends_a_broken_value() {
 #[test]
 fn a_family_says_what_it_says() {
     let text = include_str!("good/everything.toml");
-    let family = accepted(parse_family(SourceFile::new(
-        "families/everything.toml",
-        text,
-    )));
+    let family = accepted(parse_family(SourceFile::new("families/everything.toml", text)));
     assert_eq!(family.extends.as_ref().map(|id| id.as_str()), Some("llama"));
     assert_eq!(family.matches.len(), 2);
-    assert_eq!(
-        family.matches[1].when.as_ref().unwrap().text,
-        "!has(config.model_type)"
-    );
+    assert_eq!(family.matches[1].when.as_ref().unwrap().text, "!has(config.model_type)");
     let renames: Vec<_> = family.names.rename.keys().collect();
     assert_eq!(renames, ["LayerNorm.weight", "attn", "A"], "in file order");
     assert_eq!(family.names.rename["attn"], ["attention", "self_attn"]);
@@ -169,36 +154,24 @@ fn a_family_says_what_it_says() {
         family.names.root.as_deref(),
         Some(["model.".to_owned(), String::new()].as_slice())
     );
-    assert!(
-        matches!(&family.values["heads"], ValueDef::Equation(heads) if heads.text == "config.num_heads")
-    );
+    assert!(matches!(&family.values["heads"], ValueDef::Equation(heads) if heads.text == "config.num_heads"));
     let constant = |name: &str| match &family.values[name] {
         ValueDef::Constant { value, .. } => value.clone(),
         ValueDef::Equation(_) => panic!("{name} is an equation"),
     };
     assert_eq!(constant("causal"), json!(true));
-    assert_eq!(
-        constant("limits"),
-        json!([0.5, { "__float__": "Infinity" }])
-    );
+    assert_eq!(constant("limits"), json!([0.5, { "__float__": "Infinity" }]));
     assert_eq!(constant("table"), json!({ "M": "mamba", "depth": 3 }));
     let decoder = &family.stacks[1];
     let Some(LayerChoice::Cases(cases)) = &decoder.layer else {
         panic!()
     };
-    assert_eq!(
-        (cases[0].class.as_str(), cases[1].when.is_none()),
-        ("cross", true)
-    );
+    assert_eq!((cases[0].class.as_str(), cases[1].when.is_none()), ("cross", true));
     assert_eq!(decoder.carry["v0"].text, "null");
     assert_eq!(family.stacks[0].prefix.as_ref().unwrap().text, "");
     let block = &family.blocks["mlp"];
     assert_eq!(
-        (
-            block.args.len(),
-            block.equations.len(),
-            block.doc.as_deref()
-        ),
+        (block.args.len(), block.equations.len(), block.doc.as_deref()),
         (1, 1, Some("two linears"))
     );
     assert_eq!(&text[block.span.clone()], "mlp");
@@ -241,8 +214,7 @@ fn detection_reads_a_file_that_is_broken_elsewhere() {
 
 #[test]
 fn json_form_has_lines_and_columns() {
-    let errors =
-        parse_pipeline(SourceFile::new("p.toml", format!("{MINIMAL}é = 1\n")), &[]).unwrap_err();
+    let errors = parse_pipeline(SourceFile::new("p.toml", format!("{MINIMAL}é = 1\n")), &[]).unwrap_err();
     assert!(!errors.is_empty());
     let text = MINIMAL.replace("source = \"m\"", "source = 3");
     let errors = parse_pipeline(SourceFile::new("p.toml", text), &[]).unwrap_err();

@@ -40,10 +40,7 @@ fn schemas_refuse_what_the_parser_refuses() {
         ("top_k = 64", "top_k = 64\nall = true"),
         ("top_k = 64", "all = false"),
         ("uses = \"profile\"", "uses = \"profiles\""),
-        (
-            "points = [\"embed\", \"decoder.*\", \"final\"]",
-            "points = []",
-        ),
+        ("points = [\"embed\", \"decoder.*\", \"final\"]", "points = []"),
         ("source   = \"mistralai/Mixtral-8x7B-v0.1\"", ""),
     ] {
         let text = PIPELINE.replace(old, new);
@@ -52,10 +49,7 @@ fn schemas_refuse_what_the_parser_refuses() {
             parse_pipeline(SourceFile::new("mixtral.toml", text.as_str()), &[]).is_err(),
             "{new}"
         );
-        assert!(
-            !validator.is_valid(&as_json(&text)),
-            "the schema accepts {new}"
-        );
+        assert!(!validator.is_valid(&as_json(&text)), "the schema accepts {new}");
     }
     let validator = jsonschema::validator_for(&schema::family()).unwrap();
     for (old, new) in [
@@ -71,10 +65,7 @@ fn schemas_refuse_what_the_parser_refuses() {
             parse_family(SourceFile::new("everything.toml", text.as_str())).is_err(),
             "{new}"
         );
-        assert!(
-            !validator.is_valid(&as_json(&text)),
-            "the schema accepts {new}"
-        );
+        assert!(!validator.is_valid(&as_json(&text)), "the schema accepts {new}");
     }
 }
 
@@ -87,21 +78,12 @@ fn schema_and_parser_know_the_same_keys() {
         .iter()
         .map(|uses| format!("[[stage]]\nuses = \"{uses}\"\nzzz = 1\n"))
         .collect();
-    let errors =
-        parse_pipeline(SourceFile::new("zzz.toml", format!("{text}{stages}")), &[]).unwrap_err();
+    let errors = parse_pipeline(SourceFile::new("zzz.toml", format!("{text}{stages}")), &[]).unwrap_err();
     let schema = schema::pipeline();
     let definition = |name: &str| &schema["definitions"][name];
     let stage = |index: usize| &schema["properties"]["stage"]["items"]["anyOf"][index];
     let mut places = vec![&schema];
-    places.extend(
-        [
-            "ModelSection",
-            "DataSection",
-            "EngineSection",
-            "OutputSection",
-        ]
-        .map(definition),
-    );
+    places.extend(["ModelSection", "DataSection", "EngineSection", "OutputSection"].map(definition));
     places.extend((0..5).map(stage));
     let lists: Vec<_> = errors
         .iter()
@@ -170,14 +152,10 @@ fn every_key_has_a_description() {
     fn visit(value: &Value, path: &str) {
         if let Some(properties) = value.get("properties").and_then(Value::as_object) {
             for (key, property) in properties {
-                let described =
-                    property.get("description").is_some() || property.get("const").is_some();
+                let described = property.get("description").is_some() || property.get("const").is_some();
                 let inside_not = path.ends_with(".not");
                 let condition = path.contains(".oneOf");
-                assert!(
-                    described || inside_not || condition,
-                    "{path}.{key} has no description"
-                );
+                assert!(described || inside_not || condition, "{path}.{key} has no description");
             }
         }
         match value {

@@ -8,9 +8,7 @@
 mod attributes;
 
 use crate::bind::BoundGraph;
-use crate::{
-    Base, Graph, GraphInput, ModelPlan, Node, Op, Param, ParamForm, Scalar, StackValue, Value,
-};
+use crate::{Base, Graph, GraphInput, ModelPlan, Node, Op, Param, ParamForm, Scalar, StackValue, Value};
 use std::fmt::{self, Display, Formatter};
 
 /// A graph to print, with types if it is bound.
@@ -87,12 +85,7 @@ impl GraphText<'_> {
     }
 
     fn value(&self, value: Value) -> String {
-        match self
-            .graph
-            .nodes
-            .get(value.node as usize)
-            .map(|node| &node.op)
-        {
+        match self.graph.nodes.get(value.node as usize).map(|node| &node.op) {
             Some(Op::Param(id)) => match self.graph.params.get(id.0 as usize) {
                 Some(param) => param.to_string(),
                 None => format!("param #{}", id.0),
@@ -119,11 +112,7 @@ impl GraphText<'_> {
 
 impl Display for Param {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let slash = if self.name.base == Base::File {
-            "/"
-        } else {
-            ""
-        };
+        let slash = if self.name.base == Base::File { "/" } else { "" };
         write!(f, "param {slash}{}", self.name.path)?;
         match self.form {
             ParamForm::One | ParamForm::Expert => {}
@@ -186,11 +175,7 @@ impl Display for ModelPlan {
                 &stack.enter,
             )?;
             for (i, layer) in stack.layers.iter().enumerate() {
-                part(
-                    f,
-                    format!("{}.{i} ({})", stack.name, layer.class),
-                    &layer.graph,
-                )?;
+                part(f, format!("{}.{i} ({})", stack.name, layer.class), &layer.graph)?;
             }
             if let Some(last) = &stack.last {
                 part(f, format!("{} last", stack.name), last)?;

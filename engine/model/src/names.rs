@@ -75,9 +75,7 @@ impl NameRules {
 
     /// True if a tensor of that full name may stay unused.
     pub fn ignores(&self, name: &str) -> bool {
-        self.ignore
-            .iter()
-            .any(|pattern| glob_matches(pattern, name))
+        self.ignore.iter().any(|pattern| glob_matches(pattern, name))
     }
 }
 
@@ -112,11 +110,7 @@ mod tests {
         ));
         assert!(glob_matches("h.*.attn.*bias", "h.0.attn.masked_bias"));
         assert!(glob_matches("a", "a") && glob_matches("*", "") && glob_matches("a*a", "aa"));
-        assert!(
-            !glob_matches("a", "ab")
-                && !glob_matches("a*a", "a")
-                && !glob_matches("*.bias", "h.bias.x")
-        );
+        assert!(!glob_matches("a", "ab") && !glob_matches("a*a", "a") && !glob_matches("*.bias", "h.bias.x"));
         assert!(!glob_matches("*.bias", "bias"), "the dot must be there");
     }
 

@@ -325,10 +325,7 @@ impl Activation {
 
     /// The function a config.json calls `name`.
     pub fn parse(name: &str) -> Option<Activation> {
-        Self::NAMES
-            .iter()
-            .find(|row| row.0 == name)
-            .map(|row| row.1)
+        Self::NAMES.iter().find(|row| row.0 == name).map(|row| row.1)
     }
 }
 

@@ -89,10 +89,7 @@ impl Rope {
             } => {
                 let longest = len.max(max_position.0);
                 let growth = factor.0 * longest / max_position.0 - (factor.0 - 1.0);
-                (
-                    base_frequencies(theta.0 * growth.powf(w / (w - 2.0)), self.width),
-                    1.0,
-                )
+                (base_frequencies(theta.0 * growth.powf(w / (w - 2.0)), self.width), 1.0)
             }
             Frequencies::ByLength {
                 short,

@@ -2,9 +2,8 @@
 
 use crate::bind::TensorInfo;
 use crate::{
-    Activation, Attend, Axes, BinaryOp, DType, Frequencies, Graph, GraphInput, LayerPlan,
-    ModelPlan, NameRules, Num, Op, Origin, Param, ParamForm, ParamId, ParamName, Rope, StackPlan,
-    StackValue, UnaryOp, Value,
+    Activation, Attend, Axes, BinaryOp, DType, Frequencies, Graph, GraphInput, LayerPlan, ModelPlan, NameRules, Num,
+    Op, Origin, Param, ParamForm, ParamId, ParamName, Rope, StackPlan, StackValue, UnaryOp, Value,
 };
 
 /// Builds a graph; every node and parameter has `chain` as its origin.
@@ -63,11 +62,7 @@ impl Builder {
     /// `linear(x, module)` with the optional bias.
     pub(crate) fn linear(&mut self, x: Value, module: &str) -> Value {
         let weight = self.param(&format!("{module}.weight"));
-        let bias = self.param_as(
-            ParamName::root(format!("{module}.bias")),
-            ParamForm::One,
-            true,
-        );
+        let bias = self.param_as(ParamName::root(format!("{module}.bias")), ParamForm::One, true);
         self.op(Op::Linear { transposed: false }, &[x, weight, bias])
     }
 
@@ -152,10 +147,7 @@ pub(crate) fn llama_layer(i: usize) -> Graph {
     let q = project(&mut b, "q_proj", 2);
     let k = project(&mut b, "k_proj", 1);
     let v = project(&mut b, "v_proj", 1);
-    let (q, k) = (
-        b.op(Op::Rotary(rope(4)), &[q]),
-        b.op(Op::Rotary(rope(4)), &[k]),
-    );
+    let (q, k) = (b.op(Op::Rotary(rope(4)), &[q]), b.op(Op::Rotary(rope(4)), &[k]));
     let a = b.op(Op::Attend(attend()), &[q, k, v]);
     let a = b.op(Op::MergeHeads, &[a]);
     let a = b.linear(a, &at("self_attn.o_proj"));
@@ -237,17 +229,11 @@ pub(crate) fn llama_tensors(layers: usize) -> Vec<TensorInfo> {
         tensor("model.embed_tokens.weight", &[VOCAB, HIDDEN]),
     ];
     for i in 0..layers {
-        let mut add = |name: &str, shape: &[u64]| {
-            tensors.push(tensor(&format!("model.layers.{i}.{name}.weight"), shape))
-        };
+        let mut add =
+            |name: &str, shape: &[u64]| tensors.push(tensor(&format!("model.layers.{i}.{name}.weight"), shape));
         add("input_layernorm", &[HIDDEN]);
         add("post_attention_layernorm", &[HIDDEN]);
-        for (name, rows) in [
-            ("q_proj", HIDDEN),
-            ("k_proj", 4),
-            ("v_proj", 4),
-            ("o_proj", HIDDEN),
-        ] {
+        for (name, rows) in [("q_proj", HIDDEN), ("k_proj", 4), ("v_proj", 4), ("o_proj", HIDDEN)] {
             add(&format!("self_attn.{name}"), &[rows, HIDDEN]);
         }
         add("mlp.gate_proj", &[MIDDLE, HIDDEN]);

@@ -70,6 +70,10 @@ impl RunError {
             std::io::ErrorKind::PermissionDenied => {
                 Diagnostic::error(format!("`{shown}` may not be written")).help("choose another `[output] dir`")
             }
+            std::io::ErrorKind::FileTooLarge => {
+                Diagnostic::error(format!("`{shown}` could not be written: it may not grow any more"))
+                    .help("raise the limit (`ulimit -f`), or write smaller files with the stage's `shard_size`")
+            }
             _ => Diagnostic::error(format!("`{shown}` could not be written: {error}")),
         })
     }

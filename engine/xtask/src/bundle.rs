@@ -11,8 +11,7 @@ use std::{
 };
 
 use crate::{
-    failure::Failure, fetch, interrupt, pip::Pip, say, stamp::Stamp, unpack, wheel::Wheel,
-    workspace::Workspace,
+    failure::Failure, fetch, interrupt, pip::Pip, say, stamp::Stamp, unpack, wheel::Wheel, workspace::Workspace,
 };
 
 /// What to make, and from what.
@@ -44,10 +43,7 @@ impl Bundle {
         if !self.is_whole(&folder) {
             let bytes = self.wheels.iter().map(|wheel| wheel.bytes).sum();
             let size = say::megabytes(bytes);
-            say::line(format!(
-                "Fetching {} ({size}) with pip into {place}",
-                self.name
-            ));
+            say::line(format!("Fetching {} ({size}) with pip into {place}", self.name));
             self.make(workspace, &folder)?;
         }
         say::line(format!("{} is ready: {place}", self.name));
@@ -108,9 +104,7 @@ fn replace(fresh: tempfile::TempDir, folder: &Path) -> Result<(), Failure> {
 
 fn remove(folder: &Path) -> Result<(), Failure> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Failure::io("delete", folder)(error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Failure::io("delete", folder)(error)),
         _ => Ok(()),
     }
 }

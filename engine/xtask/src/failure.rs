@@ -80,9 +80,7 @@ pub(crate) enum Failure {
         found: String,
     },
     /// A verified archive could not be unpacked.
-    #[error(
-        "cannot unpack `{file}`: {problem}. Run the command again; if it fails again, report it."
-    )]
+    #[error("cannot unpack `{file}`: {problem}. Run the command again; if it fails again, report it.")]
     Archive {
         /// The archive's name.
         file: String,
@@ -118,16 +116,9 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// Makes the conversion for one file operation: `.map_err(Failure::io("create", path))`.
-    pub(crate) fn io(
-        action: &'static str,
-        path: impl Into<PathBuf>,
-    ) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Self::Io { action, path, source }
     }
 
     /// The process exit code: 130 after an interruption, as shells have it, otherwise 1.
@@ -158,9 +149,6 @@ mod tests {
     #[test]
     fn a_full_disk_says_to_free_space() {
         let failure = Failure::io("write", "x")(io::Error::from(io::ErrorKind::StorageFull));
-        assert!(
-            failure.to_string().contains("Free some disk space"),
-            "{failure}"
-        );
+        assert!(failure.to_string().contains("Free some disk space"), "{failure}");
     }
 }

@@ -14,11 +14,7 @@ use crate::{bundle, failure::Failure, interrupt, pip::Pip, say, wheel::Wheel};
 ///
 /// # Errors
 /// [`Failure::Checksum`] when the file that came is another one; it is deleted then.
-pub(crate) fn ensure(
-    wheel: &Wheel,
-    downloads: &Path,
-    pip: &mut Pip<'_>,
-) -> Result<PathBuf, Failure> {
+pub(crate) fn ensure(wheel: &Wheel, downloads: &Path, pip: &mut Pip<'_>) -> Result<PathBuf, Failure> {
     let place = downloads.join(wheel.file);
     if place.exists() {
         match verify(wheel, &place) {
@@ -28,10 +24,7 @@ pub(crate) fn ensure(
             }
             // It was whole once and is not now: as good as not downloaded.
             Err(Failure::Checksum { .. }) => {
-                say::line(format!(
-                    "  {}: damaged on disk, fetching it again",
-                    wheel.requirement()
-                ));
+                say::line(format!("  {}: damaged on disk, fetching it again", wheel.requirement()));
             }
             Err(other) => return Err(other),
         }
@@ -107,10 +100,7 @@ mod tests {
         fs::write(&path, "abd").unwrap();
         let failure = verify(&ABC, &path).unwrap_err();
         let message = failure.to_string();
-        assert!(
-            message.contains("`p.whl`") && message.contains(ABC.sha256),
-            "{message}"
-        );
+        assert!(message.contains("`p.whl`") && message.contains(ABC.sha256), "{message}");
         assert!(!path.exists());
     }
 

@@ -34,17 +34,10 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<(), Failure> {
     compiler(workspace)?;
     if let Some(path) = workspace.own_libtorch() {
         check_own(&path)?;
-        say::line(format!(
-            "Using your own libtorch, from LIBTORCH={}",
-            path.display()
-        ));
+        say::line(format!("Using your own libtorch, from LIBTORCH={}", path.display()));
         return Ok(());
     }
-    if !cfg!(all(
-        target_os = "linux",
-        target_arch = "x86_64",
-        target_env = "gnu"
-    )) {
+    if !cfg!(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu")) {
         let (os, arch) = (env::consts::OS, env::consts::ARCH);
         return Err(Failure::Host {
             os,
@@ -59,8 +52,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<(), Failure> {
 /// `libtorch_cuda.so` is there that torch-sys would link.
 fn finish(folder: &Path) -> Result<(), Failure> {
     let torch = folder.join("torch");
-    let write =
-        |path: PathBuf, text: &str| fs::write(&path, text).map_err(Failure::io("write", path));
+    let write = |path: PathBuf, text: &str| fs::write(&path, text).map_err(Failure::io("write", path));
     write(torch.join("lib/libtorch.so"), "INPUT(libtorch_cpu.so)\n")?;
     // torch-sys compares this file with the version it was made for.
     write(torch.join("build-version"), &format!("{}\n", TORCH.version))
@@ -71,11 +63,7 @@ fn compiler(workspace: &Workspace) -> Result<(), Failure> {
     // `CXX` may hold a launcher and flags: `ccache g++`.
     let mut words = program.as_deref().unwrap_or(COMPILER).split_whitespace();
     let program = words.next().unwrap_or(COMPILER);
-    let output = workspace
-        .command(program)
-        .args(words)
-        .arg("--version")
-        .output();
+    let output = workspace.command(program).args(words).arg("--version").output();
     match output {
         Ok(output) if output.status.success() => Ok(()),
         _ => Err(Failure::ProgramMissing {
@@ -102,19 +90,12 @@ fn check_own(path: &Path) -> Result<(), Failure> {
     if path.is_relative() {
         return refuse("a relative path means another folder in each crate".into());
     }
-    let extension = if cfg!(target_os = "macos") {
-        "dylib"
-    } else {
-        "so"
-    };
+    let extension = if cfg!(target_os = "macos") { "dylib" } else { "so" };
     let libraries = [
         format!("lib/libtorch_cpu.{extension}"),
         format!("lib/libc10.{extension}"),
     ];
-    let headers = [
-        "include/ATen/ATen.h",
-        "include/torch/csrc/api/include/torch/torch.h",
-    ];
+    let headers = ["include/ATen/ATen.h", "include/torch/csrc/api/include/torch/torch.h"];
     let needed = libraries.iter().map(String::as_str).chain(headers);
     if let Some(missing) = needed.into_iter().find(|file| !path.join(file).exists()) {
         return refuse(format!("there is no `{missing}` in it"));
@@ -168,9 +149,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     fn a_fitting_libtorch_passes_and_another_version_does_not() {
         check_own(libtorch([2, 11, 0]).path()).unwrap();
-        let message = check_own(libtorch([2, 4, 1]).path())
-            .unwrap_err()
-            .to_string();
+        let message = check_own(libtorch([2, 4, 1]).path()).unwrap_err().to_string();
         assert!(message.contains("it is version 2.4.1"), "{message}");
     }
 

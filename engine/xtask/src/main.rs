@@ -75,12 +75,8 @@ fn run(command: &Command, workspace: &Workspace) -> Result<(), Failure> {
         Command::Schemas { check: false } => schemas::write(workspace),
         Command::Schemas { check: true } => schemas::check(workspace),
         Command::Python => python::ensure(workspace).map(drop),
-        Command::Parity { arguments } => {
-            python::script(workspace, "tests/parity/generate.py", arguments)
-        }
-        Command::QuickstartModel { arguments } => {
-            python::script(workspace, "pipelines/quickstart/train.py", arguments)
-        }
+        Command::Parity { arguments } => python::script(workspace, "tests/parity/generate.py", arguments),
+        Command::QuickstartModel { arguments } => python::script(workspace, "pipelines/quickstart/train.py", arguments),
     }
 }
 

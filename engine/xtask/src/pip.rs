@@ -56,10 +56,7 @@ struct Found {
 impl<'a> Pip<'a> {
     /// Prepares to use pip; nothing is run yet.
     pub(crate) fn new(workspace: &'a Workspace) -> Self {
-        Self {
-            workspace,
-            found: None,
-        }
+        Self { workspace, found: None }
     }
 
     /// Downloads `wheel` into the folder `into`, showing the progress.
@@ -135,12 +132,7 @@ fn parse_answer(text: &str) -> Option<Found> {
     let mut lines = text.lines();
     let (python, version) = (lines.next()?.to_owned(), lines.next()?);
     let mut numbers = version.split('.');
-    let mut next = || {
-        numbers
-            .next()
-            .and_then(|number| number.parse().ok())
-            .unwrap_or(0)
-    };
+    let mut next = || numbers.next().and_then(|number| number.parse().ok()).unwrap_or(0);
     Some(Found {
         python,
         version: (next(), next()),
@@ -165,9 +157,7 @@ fn run(command: &mut Command, each: impl FnMut()) -> Result<Option<String>, Fail
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .map_err(Failure::io("start", command.get_program()))?;
+    let mut child = command.spawn().map_err(Failure::io("start", command.get_program()))?;
     let stderr = child.stderr.take();
     let reader = thread::spawn(move || {
         let mut text = Vec::new();
@@ -193,7 +183,8 @@ fn folder_bytes(folder: &Path) -> u64 {
     entries.flatten().map(bytes).sum()
 }
 
-const DISK_FULL: &str = "The disk is full: free some space (set-up needs about 1.2 GB while it runs) and run the command again.";
+const DISK_FULL: &str =
+    "The disk is full: free some space (set-up needs about 1.2 GB while it runs) and run the command again.";
 
 /// What to do, by what pip said.
 fn remedy(said: &str) -> &'static str {
@@ -203,12 +194,7 @@ fn remedy(said: &str) -> &'static str {
     } else if has(&["SSLError", "CERTIFICATE_VERIFY_FAILED"]) {
         "The connection's certificate was refused: tell pip about your company's certificate (`pip \
          config set global.cert FILE`) and run the command again."
-    } else if has(&[
-        "ConnectionError",
-        "ConnectTimeout",
-        "ReadTimeout",
-        "connection broken",
-    ]) {
+    } else if has(&["ConnectionError", "ConnectTimeout", "ReadTimeout", "connection broken"]) {
         "The network or the package index cannot be reached: check the connection (and `HTTPS_PROXY` \
          if you are behind a proxy) and run the command again."
     } else if has(&["No matching distribution"]) {
@@ -245,10 +231,7 @@ mod tests {
 
     #[test]
     fn each_cause_has_its_own_remedy() {
-        assert_eq!(
-            remedy("OSError: [Errno 28] No space left on device"),
-            DISK_FULL
-        );
+        assert_eq!(remedy("OSError: [Errno 28] No space left on device"), DISK_FULL);
         let offline = "WARNING: Retrying after connection broken by 'NewConnectionError'\n\
                        ERROR: No matching distribution found for torch==2.11.0";
         assert!(remedy(offline).contains("cannot be reached"));
@@ -260,8 +243,7 @@ mod tests {
     fn a_traceback_is_cut_to_its_error() {
         let said = "Traceback (most recent call last):\n  File \"x.py\", line 1\n    f()\n\
                     OSError: [Errno 28] No space left on device\n\n";
-        let end =
-            "Traceback (most recent call last):\n  OSError: [Errno 28] No space left on device";
+        let end = "Traceback (most recent call last):\n  OSError: [Errno 28] No space left on device";
         assert_eq!(last_lines(said), end);
     }
 

@@ -31,13 +31,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf, Failure> {
         make.args(["-m", "venv", "--clear"]).arg(&folder),
     )?;
     let mut install = workspace.command(&python);
-    install.args([
-        "-m",
-        "pip",
-        "install",
-        "--disable-pip-version-check",
-        "--requirement",
-    ]);
+    install.args(["-m", "pip", "install", "--disable-pip-version-check", "--requirement"]);
     steps::run("install the Python packages", install.arg(&requirements))?;
     fs::write(&stamp, digest).map_err(Failure::io("write", &stamp))?;
     say::line(format!("The Python environment is ready: {place}"));
@@ -45,11 +39,7 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<PathBuf, Failure> {
 }
 
 /// Runs a script of the repository in the environment.
-pub(crate) fn script(
-    workspace: &Workspace,
-    script: &str,
-    arguments: &[String],
-) -> Result<(), Failure> {
+pub(crate) fn script(workspace: &Workspace, script: &str, arguments: &[String]) -> Result<(), Failure> {
     let path = workspace.root().join(script);
     exists(&path, "it is what this command runs")?;
     let python = ensure(workspace)?;

@@ -60,7 +60,11 @@ impl Progress {
             );
             let bar = ProgressBar::new(total).with_message(what.clone());
             // The template is a constant; were it wrong, indicatif's own style would do.
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+            bar.set_style(
+                style
+                    .unwrap_or_else(|_| ProgressStyle::default_bar())
+                    .progress_chars("=> "),
+            );
             bar
         });
         if bar.is_none() {

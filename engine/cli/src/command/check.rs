@@ -170,7 +170,10 @@ pub(crate) fn read(path: &Path) -> Result<Arc<SourceFile>, Diagnostic> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(SourceFile::new(shown, text)),
         Err(error) => Err(Diagnostic::error(match error.kind() {
-            std::io::ErrorKind::NotFound => format!("there is no file `{shown}`"),
+            std::io::ErrorKind::NotFound => {
+                let missing = Diagnostic::error(format!("there is no file `{shown}`"));
+                return Err(missing.help("check the path; it is relative to the current folder"));
+            }
             std::io::ErrorKind::IsADirectory => format!("`{shown}` is a folder, not a file"),
             std::io::ErrorKind::InvalidData => format!("`{shown}` is no text: it is not UTF-8"),
             _ => format!("`{shown}` cannot be read: {error}"),

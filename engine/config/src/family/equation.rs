@@ -31,21 +31,11 @@ impl Equation {
         let Some(literal) = self.file.text.get(self.span.clone()) else {
             return self.span.clone();
         };
-        let skip = [
-            "\"\"\"\r\n",
-            "\"\"\"\n",
-            "\"\"\"",
-            "'''\r\n",
-            "'''\n",
-            "'''",
-            "\"",
-            "'",
-        ]
-        .into_iter()
-        .find(|opening| literal.starts_with(opening))
-        .map_or(0, str::len);
-        let exact =
-            literal[skip..].starts_with(&self.text) && start <= end && end <= self.text.len();
+        let skip = ["\"\"\"\r\n", "\"\"\"\n", "\"\"\"", "'''\r\n", "'''\n", "'''", "\"", "'"]
+            .into_iter()
+            .find(|opening| literal.starts_with(opening))
+            .map_or(0, str::len);
+        let exact = literal[skip..].starts_with(&self.text) && start <= end && end <= self.text.len();
         if !exact {
             return self.span.clone();
         }

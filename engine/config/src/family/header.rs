@@ -36,10 +36,7 @@ pub fn parse_header(file: Arc<SourceFile>) -> Result<FamilyHeader, Vec<Diagnosti
 /// `id`, which must be the stem of the file's name.
 pub(super) fn read_id(reader: &mut TableReader<'_>) -> Option<Spanned<String>> {
     let stem = file_stem(&reader.file().name).map(str::to_owned);
-    let id = reader.required(
-        "id",
-        &format!("id = \"{}\"", stem.as_deref().unwrap_or("…")),
-    )?;
+    let id = reader.required("id", &format!("id = \"{}\"", stem.as_deref().unwrap_or("…")))?;
     if let Some(stem) = stem.filter(|stem| *stem != id.value) {
         reader.report(
             Diagnostic::error(format!(
@@ -76,11 +73,7 @@ pub(super) fn read_matches(reader: &mut TableReader<'_>, is_abstract: bool) -> V
                 .help("write `abstract = true` if the family is only a parent of others"),
         );
     }
-    reader
-        .tables("match", true)
-        .into_iter()
-        .map(read_match)
-        .collect()
+    reader.tables("match", true).into_iter().map(read_match).collect()
 }
 
 fn read_match(mut table: TableReader<'_>) -> MatchTable {

@@ -12,6 +12,5 @@ pub use equation::{Equation, Equations, ValueDef};
 pub use header::parse_header;
 pub use parse::{SCHEMA, parse_family, parse_std};
 pub use types::{
-    BlockFile, FamilyFile, FamilyHeader, LayerCase, LayerChoice, MatchTable, Names, PartFile,
-    Refuse, StackFile,
+    BlockFile, FamilyFile, FamilyHeader, LayerCase, LayerChoice, MatchTable, Names, PartFile, Refuse, StackFile,
 };

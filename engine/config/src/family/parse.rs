@@ -17,20 +17,10 @@ use crate::source::{Located, SourceFile, Spanned};
 pub const SCHEMA: u32 = 1;
 
 /// Keys of the document that come before its first table.
-const TOP_KEYS: &[&str] = &[
-    "schema", "id", "title", "extends", "include", "needs", "abstract",
-];
+const TOP_KEYS: &[&str] = &["schema", "id", "title", "extends", "include", "needs", "abstract"];
 
 /// Kinds of `[inputs]`.
-const INPUT_KINDS: &[&str] = &[
-    "images",
-    "frames",
-    "samples",
-    "rows",
-    "grid",
-    "ids",
-    "per_token",
-];
+const INPUT_KINDS: &[&str] = &["images", "frames", "samples", "rows", "grid", "ids", "per_token"];
 
 /// Reads a family file. `file.name` may be a path; its stem must be the file's `id`.
 ///
@@ -66,10 +56,7 @@ pub fn parse_std(file: Arc<SourceFile>, id: &str) -> Result<FamilyFile, Vec<Diag
     };
     reader.finish_with(|key, diagnostic| {
         let family_only = TOP_KEYS.contains(&key)
-            || [
-                "match", "refuse", "defaults", "args", "inputs", "stack", "part",
-            ]
-            .contains(&key);
+            || ["match", "refuse", "defaults", "args", "inputs", "stack", "part"].contains(&key);
         if family_only {
             diagnostic.note("this key belongs to families; a std file is only included by them")
         } else {
@@ -149,9 +136,7 @@ fn read_shared(reader: &mut TableReader<'_>) -> FamilyFile {
         names: reader.sub("names").map(read_names).unwrap_or_default(),
         embed: reader.equations("embed", "an equation"),
         stacks: Vec::new(),
-        layers: named_tables(reader, "layer", |table| {
-            Some(table.rest_as_equations("an equation"))
-        }),
+        layers: named_tables(reader, "layer", |table| Some(table.rest_as_equations("an equation"))),
         blocks: read_blocks(reader),
         parts: IndexMap::new(),
         head: reader.equations("head", "an equation"),
@@ -177,7 +162,9 @@ fn read_schema(reader: &mut TableReader<'_>) -> Option<u32> {
     reader.report(
         Diagnostic::error(format!("this family is written in version {version} of the language"))
             .primary(label)
-            .help(format!("this program reads version {SCHEMA}: use another version of it, or write `schema = {SCHEMA}`")),
+            .help(format!(
+                "this program reads version {SCHEMA}: use another version of it, or write `schema = {SCHEMA}`"
+            )),
     );
     None
 }
@@ -294,17 +281,9 @@ fn named_tables<T>(
         .unwrap_or_default()
 }
 
-fn each_table<T>(
-    tables: &TableReader<'_>,
-    mut read: impl FnMut(TableReader<'_>) -> Option<T>,
-) -> IndexMap<String, T> {
+fn each_table<T>(tables: &TableReader<'_>, mut read: impl FnMut(TableReader<'_>) -> Option<T>) -> IndexMap<String, T> {
     let one = |(name, entry): (&str, &Entry)| {
-        let table = TableReader::new(
-            &entry.node,
-            tables.sub_title(name),
-            entry.key.clone(),
-            tables.errors(),
-        )?;
+        let table = TableReader::new(&entry.node, tables.sub_title(name), entry.key.clone(), tables.errors())?;
         Some((name.to_owned(), read(table)?))
     };
     tables.rest().filter_map(one).collect()

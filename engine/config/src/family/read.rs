@@ -35,9 +35,7 @@ impl TableReader<'_> {
     /// All entries that no getter asked for, as equations; `what` is what a name of one is the name of.
     pub(super) fn rest_as_equations(&self, what: &str) -> Equations {
         self.rest()
-            .filter_map(|(name, entry)| {
-                Some((name.to_owned(), self.named_equation(name, entry, what)?))
-            })
+            .filter_map(|(name, entry)| Some((name.to_owned(), self.named_equation(name, entry, what)?)))
             .collect()
     }
 

@@ -34,9 +34,7 @@ pub(super) fn read_stacks(reader: &mut TableReader<'_>) -> Vec<StackFile> {
 }
 
 fn read_stack(mut table: TableReader<'_>) -> Option<StackFile> {
-    let name = table
-        .required("name", "name = \"decoder\"")
-        .map(Located::spanned);
+    let name = table.required("name", "name = \"decoder\"").map(Located::spanned);
     let prefix = table.template("prefix");
     let count = table.equation("count");
     let layer = read_layer(&mut table);
@@ -67,9 +65,7 @@ fn read_stack(mut table: TableReader<'_>) -> Option<StackFile> {
 fn read_layer(table: &mut TableReader<'_>) -> Option<LayerChoice> {
     let node = &table.entry("layer")?.node;
     match &node.value {
-        NodeValue::String(_) => Some(LayerChoice::One(
-            table.node_string(node, "layer")?.spanned(),
-        )),
+        NodeValue::String(_) => Some(LayerChoice::One(table.node_string(node, "layer")?.spanned())),
         NodeValue::Array(cases) if !cases.is_empty() => {
             let read = |case| {
                 let title = "an entry of `layer`".to_owned();

@@ -37,9 +37,7 @@ fn set(node: &mut Node, segments: &[(&str, Label)], value: Node) -> Result<(), D
     let kind = node.kind();
     match &mut node.value {
         NodeValue::Table(table) => {
-            let entry = table
-                .entry((*name).to_owned())
-                .or_insert_with(|| empty_table(place));
+            let entry = table.entry((*name).to_owned()).or_insert_with(|| empty_table(place));
             if rest.is_empty() {
                 entry.key = place.clone();
             }
@@ -47,10 +45,7 @@ fn set(node: &mut Node, segments: &[(&str, Label)], value: Node) -> Result<(), D
         }
         NodeValue::Array(items) => {
             let count = items.len();
-            let item = name
-                .parse()
-                .ok()
-                .and_then(|index: usize| items.get_mut(index));
+            let item = name.parse().ok().and_then(|index: usize| items.get_mut(index));
             let item = item.ok_or_else(|| no_item(name, place, count))?;
             set(item, rest, value)
         }

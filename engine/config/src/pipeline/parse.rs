@@ -7,8 +7,8 @@ use crate::pipeline::overrides;
 use crate::pipeline::size::ByteSize;
 use crate::pipeline::stage::read_stages;
 use crate::pipeline::types::{
-    Activations, DataFormat, DataSection, Device, Dtype, EmptyDocuments, EngineSection, Experts,
-    LongDocuments, ModelSection, OutputSection, Pipeline,
+    Activations, DataFormat, DataSection, Device, Dtype, EmptyDocuments, EngineSection, Experts, LongDocuments,
+    ModelSection, OutputSection, Pipeline,
 };
 use crate::read::choice::Choice;
 use crate::read::table::{Errors, TableReader};
@@ -20,10 +20,7 @@ use crate::source::{Located, SourceFile};
 ///
 /// # Errors
 /// All that is wrong with the file and the overrides, in the order of their places.
-pub fn parse_pipeline(
-    file: Arc<SourceFile>,
-    overrides: &[(String, String)],
-) -> Result<Pipeline, Vec<Diagnostic>> {
+pub fn parse_pipeline(file: Arc<SourceFile>, overrides: &[(String, String)]) -> Result<Pipeline, Vec<Diagnostic>> {
     let (mut root, found) = parse_document(&file);
     if found.has_errors() {
         return Err(found.into_sorted());
@@ -93,10 +90,7 @@ pub(super) fn check_file_name(reader: &TableReader<'_>, name: &Located<String>) 
 
 fn is_file_name(name: &str) -> bool {
     let forbidden = |char: char| char.is_control() || matches!(char, '/' | '\\');
-    !name.trim().is_empty()
-        && name.len() <= 100
-        && !name.starts_with('.')
-        && !name.contains(forbidden)
+    !name.trim().is_empty() && name.len() <= 100 && !name.starts_with('.') && !name.contains(forbidden)
 }
 
 fn read_model(mut table: TableReader<'_>) -> Option<ModelSection> {
@@ -148,14 +142,8 @@ fn read_data(mut table: TableReader<'_>) -> Option<DataSection> {
 }
 
 /// `format`, or what the source's name ends in.
-fn read_format(
-    table: &mut TableReader<'_>,
-    source: Option<&Located<String>>,
-) -> Option<DataFormat> {
-    if table
-        .entry("format")
-        .is_some_and(|entry| !entry.node.is_text("auto"))
-    {
+fn read_format(table: &mut TableReader<'_>, source: Option<&Located<String>>) -> Option<DataFormat> {
+    if table.entry("format").is_some_and(|entry| !entry.node.is_text("auto")) {
         return table.choice("format");
     }
     let source = source?;
@@ -175,12 +163,9 @@ fn read_format(
     };
     if format.is_none() {
         table.report(
-            Diagnostic::error(format!(
-                "the name `{}` does not tell what the file holds",
-                source.value
-            ))
-            .primary(source.label("does not end in `.jsonl`, `.txt` or `.parquet`"))
-            .help(format!("add `format` with one of {}", DataFormat::known())),
+            Diagnostic::error(format!("the name `{}` does not tell what the file holds", source.value))
+                .primary(source.label("does not end in `.jsonl`, `.txt` or `.parquet`"))
+                .help(format!("add `format` with one of {}", DataFormat::known())),
         );
     }
     format
@@ -209,9 +194,7 @@ fn read_device(table: &mut TableReader<'_>) -> Option<Device> {
         "cuda" => return Some(Device::Cuda(0)),
         _ => {}
     }
-    let index = word
-        .strip_prefix("cuda:")
-        .and_then(|index| index.parse().ok());
+    let index = word.strip_prefix("cuda:").and_then(|index| index.parse().ok());
     if index.is_none() {
         table.report(
             Diagnostic::error(format!("`device` cannot be `{}`", word.value))
@@ -250,11 +233,7 @@ impl TableReader<'_> {
     }
 
     /// Nothing for `auto` or an absent key, else what `read` makes of it.
-    fn auto_or<T>(
-        &mut self,
-        key: &'static str,
-        read: impl FnOnce(&mut Self, &'static str) -> Option<T>,
-    ) -> Option<T> {
+    fn auto_or<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Self, &'static str) -> Option<T>) -> Option<T> {
         if self.entry(key)?.node.is_text("auto") {
             None
         } else {
@@ -266,9 +245,7 @@ impl TableReader<'_> {
     pub(super) fn size(&mut self, key: &'static str) -> Option<ByteSize> {
         let node = &self.entry(key)?.node;
         let size = match &node.value {
-            NodeValue::Integer(bytes) => u64::try_from(*bytes)
-                .map(|bytes| bytes.to_string())
-                .unwrap_or_default(),
+            NodeValue::Integer(bytes) => u64::try_from(*bytes).map(|bytes| bytes.to_string()).unwrap_or_default(),
             NodeValue::String(text) => text.clone(),
             _ => return self.wrong(node, key, "a size such as `\"8GiB\"`"),
         };

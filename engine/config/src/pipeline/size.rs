@@ -56,13 +56,9 @@ impl FromStr for ByteSize {
         let factor = match unit {
             "" => 1,
             unit => {
-                let known = UNITS
-                    .iter()
-                    .find(|(name, _)| name.eq_ignore_ascii_case(unit));
+                let known = UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit));
                 known
-                    .ok_or(SizeError(
-                        "the unit must be B, kB, MB, GB, TB, KiB, MiB, GiB or TiB",
-                    ))?
+                    .ok_or(SizeError("the unit must be B, kB, MB, GB, TB, KiB, MiB, GiB or TiB"))?
                     .1
             }
         };

@@ -6,8 +6,8 @@ use crate::diagnostic::Diagnostic;
 use crate::pipeline::parse::check_file_name;
 use crate::pipeline::size::ByteSize;
 use crate::pipeline::stage_types::{
-    CaptureStage, EmbedStage, LogitsStage, Pooling, ProfileStage, RowFormat, ScoreStage, Stage,
-    StageKind, StoredDtype, VectorFormat,
+    CaptureStage, EmbedStage, LogitsStage, Pooling, ProfileStage, RowFormat, ScoreStage, Stage, StageKind, StoredDtype,
+    VectorFormat,
 };
 use crate::read::table::TableReader;
 use crate::read::tree::NodeValue;
@@ -152,17 +152,11 @@ fn read_logits(table: &mut TableReader<'_>) -> Option<LogitsStage> {
     let message = match (stage.top_k, stage.all) {
         (Some(_), true) => "a `logits` stage stores either the `top_k` largest or `all`, not both",
         // A wrong `top_k` has been reported, and is no missing one.
-        (None, false) if !found_more => {
-            "a `logits` stage must say how many logits of each token to store"
-        }
+        (None, false) if !found_more => "a `logits` stage must say how many logits of each token to store",
         _ => return Some(stage),
     };
     let help = "write `top_k = 64`, or `all = true` for the whole vocabulary";
-    table.report(
-        Diagnostic::error(message)
-            .primary(table.place().clone())
-            .help(help),
-    );
+    table.report(Diagnostic::error(message).primary(table.place().clone()).help(help));
     None
 }
 
@@ -179,14 +173,8 @@ fn read_points(table: &mut TableReader<'_>) -> Option<Vec<Located<String>>> {
         );
         return None;
     }
-    for point in points
-        .iter()
-        .filter(|point| point.split('.').any(str::is_empty))
-    {
-        let message = format!(
-            "`{}` is no name of a value: a part of it is empty",
-            point.value
-        );
+    for point in points.iter().filter(|point| point.split('.').any(str::is_empty)) {
+        let message = format!("`{}` is no name of a value: a part of it is empty", point.value);
         table.report(Diagnostic::error(message).primary(point.label("")));
     }
     Some(points)

@@ -17,12 +17,7 @@ pub(crate) trait Choice: Copy + Sized + 'static {
 
     /// All words, for messages.
     fn known() -> String {
-        list(
-            &Self::WORDS
-                .iter()
-                .map(|(name, _)| *name)
-                .collect::<Vec<_>>(),
-        )
+        list(&Self::WORDS.iter().map(|(name, _)| *name).collect::<Vec<_>>())
     }
 }
 

@@ -48,12 +48,7 @@ impl<'a> TableReader<'a> {
     }
 
     /// The table `node`, stated at `place`; anything else is reported.
-    pub(crate) fn new(
-        node: &'a Node,
-        title: String,
-        place: Label,
-        errors: &'a Errors,
-    ) -> Option<Self> {
+    pub(crate) fn new(node: &'a Node, title: String, place: Label, errors: &'a Errors) -> Option<Self> {
         let NodeValue::Table(entries) = &node.value else {
             let message = format!("{title} must be a table, not {}", node.kind());
             errors
@@ -166,17 +161,13 @@ impl<'a> TableReader<'a> {
             NodeValue::Integer(number) => number,
             _ => return self.wrong(node, key, "an integer"),
         };
-        let within = u64::try_from(number)
-            .ok()
-            .filter(|number| range.contains(number));
+        let within = u64::try_from(number).ok().filter(|number| range.contains(number));
         if within.is_none() {
             let (bound, text) = match number > 0 && number.unsigned_abs() > *range.end() {
                 true => (format!("at most {}", range.end()), "too large"),
                 false => (format!("at least {}", range.start()), "too small"),
             };
-            self.report(
-                Diagnostic::error(format!("`{key}` must be {bound}")).primary(node.label(text)),
-            );
+            self.report(Diagnostic::error(format!("`{key}` must be {bound}")).primary(node.label(text)));
         }
         within
     }
@@ -202,12 +193,7 @@ impl<'a> TableReader<'a> {
         let NodeValue::Array(items) = &node.value else {
             return self.wrong(node, key, "a list of strings");
         };
-        Some(
-            items
-                .iter()
-                .filter_map(|item| self.node_string(item, key))
-                .collect(),
-        )
+        Some(items.iter().filter_map(|item| self.node_string(item, key)).collect())
     }
 
     /// A list of strings without their places; absent is empty.
@@ -225,9 +211,7 @@ impl<'a> TableReader<'a> {
         entries
             .into_iter()
             .flatten()
-            .filter_map(|(name, entry)| {
-                Some((name.clone(), self.node_string(&entry.node, name)?.value))
-            })
+            .filter_map(|(name, entry)| Some((name.clone(), self.node_string(&entry.node, name)?.value)))
             .collect()
     }
 
@@ -244,12 +228,7 @@ impl<'a> TableReader<'a> {
     /// A table below this one, titled `[key]` or `[title.key]`.
     pub(crate) fn sub(&mut self, key: &'static str) -> Option<TableReader<'a>> {
         let entry = self.entry(key)?;
-        TableReader::new(
-            &entry.node,
-            self.sub_title(key),
-            entry.key.clone(),
-            self.errors,
-        )
+        TableReader::new(&entry.node, self.sub_title(key), entry.key.clone(), self.errors)
     }
 
     /// The same, empty if it is absent or wrong.
@@ -274,18 +253,13 @@ impl<'a> TableReader<'a> {
             NodeValue::Table(_) if single => self.sub(key).into_iter().collect(),
             NodeValue::Array(items) => items
                 .iter()
-                .filter_map(|item| {
-                    TableReader::new(item, title.clone(), item.label(""), self.errors)
-                })
+                .filter_map(|item| TableReader::new(item, title.clone(), item.label(""), self.errors))
                 .collect(),
             _ => {
                 self.report(
-                    Diagnostic::error(format!(
-                        "`{key}` is a list of tables, not {}",
-                        entry.node.kind()
-                    ))
-                    .primary(entry.key.clone())
-                    .help(format!("write {title} above each")),
+                    Diagnostic::error(format!("`{key}` is a list of tables, not {}", entry.node.kind()))
+                        .primary(entry.key.clone())
+                        .help(format!("write {title} above each")),
                 );
                 Vec::new()
             }

@@ -76,9 +76,7 @@ impl Node {
             NodeValue::Float(number) => float_json(*number),
             NodeValue::Boolean(value) => Value::Bool(*value),
             NodeValue::Datetime => return Err(self),
-            NodeValue::Array(items) => {
-                Value::Array(items.iter().map(Node::to_json).collect::<Result<_, _>>()?)
-            }
+            NodeValue::Array(items) => Value::Array(items.iter().map(Node::to_json).collect::<Result<_, _>>()?),
             NodeValue::Table(table) => {
                 let members = table
                     .iter()
@@ -96,10 +94,7 @@ fn float_json(number: f64) -> Value {
         f64::NEG_INFINITY => "-Infinity",
         _ => "NaN",
     };
-    Value::Object(Map::from_iter([(
-        "__float__".to_owned(),
-        Value::from(name),
-    )]))
+    Value::Object(Map::from_iter([("__float__".to_owned(), Value::from(name))]))
 }
 
 /// The longest text that is read, in bytes. The largest family is a hundredth of it.
@@ -109,10 +104,7 @@ const MAX_LENGTH: usize = 1 << 20;
 pub(crate) fn parse_document(file: &Arc<SourceFile>) -> (Node, Diagnostics) {
     let mut found = Diagnostics::new();
     if file.text.len() > MAX_LENGTH {
-        let message = format!(
-            "the file has {} bytes; at most {MAX_LENGTH} are read",
-            file.text.len()
-        );
+        let message = format!("the file has {} bytes; at most {MAX_LENGTH} are read", file.text.len());
         found.push(
             Diagnostic::error(message)
                 .at(file, 0..0, "")
@@ -165,20 +157,12 @@ pub(crate) fn parse_bare(file: &Arc<SourceFile>, offset: usize) -> Node {
         found: Diagnostics::new(),
     };
     let node = converter.node(value);
-    if converter.found.is_empty() {
-        node
-    } else {
-        as_string()
-    }
+    if converter.found.is_empty() { node } else { as_string() }
 }
 
 fn syntax_error(file: &Arc<SourceFile>, error: &toml::de::Error) -> Diagnostic {
     let message = error.message().replace('\n', "; ");
-    Diagnostic::error(format!("this is not TOML: {message}")).at(
-        file,
-        error.span().unwrap_or(0..0),
-        "",
-    )
+    Diagnostic::error(format!("this is not TOML: {message}")).at(file, error.span().unwrap_or(0..0), "")
 }
 
 struct Converter<'a> {
@@ -215,17 +199,13 @@ impl Converter<'_> {
                     0
                 }),
             ),
-            DeValue::Float(number) => {
-                NodeValue::Float(number.as_str().parse().unwrap_or_else(|_| {
-                    self.refuse(span.clone(), "this float cannot be read");
-                    0.0
-                }))
-            }
+            DeValue::Float(number) => NodeValue::Float(number.as_str().parse().unwrap_or_else(|_| {
+                self.refuse(span.clone(), "this float cannot be read");
+                0.0
+            })),
             DeValue::Boolean(value) => NodeValue::Boolean(value),
             DeValue::Datetime(_) => NodeValue::Datetime,
-            DeValue::Array(items) => {
-                NodeValue::Array(items.into_iter().map(|item| self.node(item)).collect())
-            }
+            DeValue::Array(items) => NodeValue::Array(items.into_iter().map(|item| self.node(item)).collect()),
             DeValue::Table(table) => NodeValue::Table(self.table(table)),
         };
         Node {
@@ -241,7 +221,6 @@ impl Converter<'_> {
     }
 
     fn refuse(&mut self, span: Span, message: &str) {
-        self.found
-            .push(Diagnostic::error(message).at(self.file, span, ""));
+        self.found.push(Diagnostic::error(message).at(self.file, span, ""));
     }
 }

@@ -2,9 +2,7 @@
 
 use super::resolve::{GraphParams, Resolved, Resolver};
 use super::surroundings::{StackTypes, Surroundings};
-use super::{
-    BindReport, BoundGraph, BoundParam, BoundStack, HeadStatus, Missing, TensorInfo, shapes,
-};
+use super::{BindReport, BoundGraph, BoundParam, BoundStack, HeadStatus, Missing, TensorInfo, shapes};
 use crate::infer::{self, Env, Inferred, InputType, SetId, Sets, TypeError, ValueType};
 use crate::{Graph, ModelPlan, Op, Origin, StackPlan, Value};
 use std::collections::{HashMap, HashSet};
@@ -57,10 +55,7 @@ impl<'a> Binder<'a> {
     pub(super) fn stack(&mut self, k: usize) -> BoundStack {
         let plan = self.plan;
         let stack = &plan.stacks[k];
-        let same_field = plan
-            .stacks
-            .iter()
-            .position(|other| other.tokens == stack.tokens);
+        let same_field = plan.stacks.iter().position(|other| other.tokens == stack.tokens);
         self.set = SetId(same_field.unwrap_or(k) as u16);
         self.lets.clear();
         self.carries.clear();
@@ -85,11 +80,7 @@ impl<'a> Binder<'a> {
             last: of_last,
         };
         self.finished.push(types);
-        BoundStack {
-            enter,
-            layers,
-            last,
-        }
+        BoundStack { enter, layers, last }
     }
 
     /// Takes the stream, `let` and `carry` values from the graph that enters a stack.
@@ -135,17 +126,13 @@ impl<'a> Binder<'a> {
                 self.mismatch(message, origin_of(graph, "out"));
             }
             (_, InputType::Missing(why)) => {
-                self.mismatch(
-                    format!("layer {i} of `{}`: {why}", stack.name),
-                    Origin::default(),
-                );
+                self.mismatch(format!("layer {i} of `{}`: {why}", stack.name), Origin::default());
             }
             _ => {}
         }
         for (name, value) in &graph.outputs {
             if let Some(leaf) = name.strip_prefix("carry.") {
-                self.carries
-                    .insert(leaf.to_string(), value_type(&bound, *value));
+                self.carries.insert(leaf.to_string(), value_type(&bound, *value));
             }
         }
         bound
@@ -164,8 +151,7 @@ impl<'a> Binder<'a> {
     }
 
     fn typed(&mut self, graph: &Graph, found: GraphParams, need: &[bool]) -> BoundGraph {
-        let params =
-            shapes::param_types(graph, &found, 1, self.tensors, &mut self.report.mismatched);
+        let params = shapes::param_types(graph, &found, 1, self.tensors, &mut self.report.mismatched);
         let around = Surroundings {
             x: self.x.clone(),
             set: self.set,
@@ -199,9 +185,7 @@ impl<'a> Binder<'a> {
             if let Some(reason) = &reason {
                 self.report.unavailable.push((name.clone(), reason.clone()));
             } else {
-                need.iter_mut()
-                    .zip(&mine)
-                    .for_each(|(all, mine)| *all |= mine);
+                need.iter_mut().zip(&mine).for_each(|(all, mine)| *all |= mine);
             }
             heads.push(HeadStatus {
                 name: name.clone(),

@@ -159,13 +159,7 @@ pub fn bind(plan: &ModelPlan, tensors: &[TensorInfo]) -> BindResult {
         resident: vec![],
     };
     binding.resident = usage::resident(&binding, tensors.len());
-    usage::account(
-        &binding,
-        tensors,
-        &binder.resolver,
-        &plan.names,
-        &mut binder.report,
-    );
+    usage::account(&binding, tensors, &binder.resolver, &plan.names, &mut binder.report);
     binder.report.tied = binder.resolver.tied();
     let report = binder.report;
     let binding = report.is_ok().then_some(binding);
@@ -175,9 +169,7 @@ pub fn bind(plan: &ModelPlan, tensors: &[TensorInfo]) -> BindResult {
 fn structure_errors(plan: &ModelPlan) -> Vec<TypeError> {
     let stacks = plan.stacks.iter().flat_map(|stack| {
         let layers = stack.layers.iter().map(|layer| &layer.graph);
-        std::iter::once(&stack.enter)
-            .chain(layers)
-            .chain(&stack.last)
+        std::iter::once(&stack.enter).chain(layers).chain(&stack.last)
     });
     stacks
         .chain([&plan.head])

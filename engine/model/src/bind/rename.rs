@@ -32,9 +32,7 @@ impl Renames {
             for at in 0..found.len() {
                 for right in &entry.in_files {
                     let rewritten = rewrite(&found[at], &entry.written, right);
-                    if let Some(new) =
-                        rewritten.filter(|new| !found.contains(new) && found.len() < MAX_CANDIDATES)
-                    {
+                    if let Some(new) = rewritten.filter(|new| !found.contains(new) && found.len() < MAX_CANDIDATES) {
                         found.push(new);
                     }
                 }
@@ -51,16 +49,10 @@ impl Renames {
             .filter_map(|segment| segment.split_once(placeholder))
             .any(|(before, after)| {
                 let becomes = |literal: &String| {
-                    let middle = literal
-                        .strip_prefix(before)
-                        .and_then(|rest| rest.strip_suffix(after));
-                    middle.is_some_and(|digits| {
-                        !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit())
-                    })
+                    let middle = literal.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+                    middle.is_some_and(|digits| !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()))
                 };
-                self.entries
-                    .iter()
-                    .any(|entry| entry.written.iter().any(becomes))
+                self.entries.iter().any(|entry| entry.written.iter().any(becomes))
             })
     }
 }
@@ -99,10 +91,7 @@ fn rewrite(name: &str, written: &[String], right: &[String]) -> Option<String> {
 }
 
 fn matches(written: &[String], run: &[&str]) -> bool {
-    written
-        .iter()
-        .zip(run)
-        .all(|(w, segment)| w == "*" || w == segment)
+    written.iter().zip(run).all(|(w, segment)| w == "*" || w == segment)
 }
 
 #[cfg(test)]
@@ -150,13 +139,8 @@ mod tests {
 
     #[test]
     fn a_name_with_more_spellings_than_allowed_stays_bounded() {
-        let many: Vec<(String, Vec<String>)> = (0..40)
-            .map(|i| (format!("s{i}"), vec![format!("t{i}")]))
-            .collect();
-        let name = (0..40)
-            .map(|i| format!("s{i}"))
-            .collect::<Vec<_>>()
-            .join(".");
+        let many: Vec<(String, Vec<String>)> = (0..40).map(|i| (format!("s{i}"), vec![format!("t{i}")])).collect();
+        let name = (0..40).map(|i| format!("s{i}")).collect::<Vec<_>>().join(".");
         assert_eq!(Renames::new(&many).candidates(&name).len(), MAX_CANDIDATES);
     }
 

@@ -23,11 +23,7 @@ impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}missing tensor `{}`", self.origin.lead(), self.name)?;
         if self.tried.len() > 1 {
-            let others: Vec<String> = self.tried[1..]
-                .iter()
-                .take(4)
-                .map(|name| format!("`{name}`"))
-                .collect();
+            let others: Vec<String> = self.tried[1..].iter().take(4).map(|name| format!("`{name}`")).collect();
             write!(f, " (nor {})", others.join(", "))?;
         }
         f.write_str(&self.origin.trail())
@@ -95,9 +91,7 @@ impl fmt::Display for BindReport {
         lines(
             f,
             "unused tensor ",
-            self.unused
-                .iter()
-                .map(|name| (pattern(name), format!("`{name}`"))),
+            self.unused.iter().map(|name| (pattern(name), format!("`{name}`"))),
         )?;
         lines(
             f,
@@ -114,11 +108,7 @@ impl fmt::Display for BindReport {
 }
 
 /// Prints findings that differ in numbers only (layers, experts) as one line.
-fn lines(
-    f: &mut fmt::Formatter<'_>,
-    lead: &str,
-    items: impl Iterator<Item = (String, String)>,
-) -> fmt::Result {
+fn lines(f: &mut fmt::Formatter<'_>, lead: &str, items: impl Iterator<Item = (String, String)>) -> fmt::Result {
     let mut groups: Vec<(String, usize)> = Vec::new();
     let mut places: std::collections::HashMap<String, usize> = std::collections::HashMap::new();
     for (key, text) in items {

@@ -52,22 +52,14 @@ impl<'a> Resolver<'a> {
         let root = rules
             .root_of(tensors.iter().map(|tensor| tensor.name.as_str()))
             .to_string();
-        let ties = if rules.ties_apply {
-            rules.tied.as_slice()
-        } else {
-            &[]
-        };
+        let ties = if rules.ties_apply { rules.tied.as_slice() } else { &[] };
         let ties: Vec<_> = ties
             .iter()
             .map(|(left, right)| (left.full(&root), right.full(&root)))
             .collect();
         let renames = Renames::new(&rules.rename);
-        let sides = ties
-            .iter()
-            .flat_map(|(left, right)| [(left, right), (right, left)]);
-        let tie_sides = sides
-            .map(|(from, to)| (renames.candidates(from), to.clone()))
-            .collect();
+        let sides = ties.iter().flat_map(|(left, right)| [(left, right), (right, left)]);
+        let tie_sides = sides.map(|(from, to)| (renames.candidates(from), to.clone())).collect();
         Resolver {
             index,
             root,
@@ -95,11 +87,7 @@ impl<'a> Resolver<'a> {
     /// Resolves the parameters of a graph that the marked nodes read, and of its bodies.
     /// `count` is the number of experts if the graph is a body.
     pub(super) fn graph(&mut self, graph: &Graph, count: u64) -> GraphParams {
-        let params = graph
-            .params
-            .iter()
-            .map(|param| self.param(param, count))
-            .collect();
+        let params = graph.params.iter().map(|param| self.param(param, count)).collect();
         let bodies = graph
             .nodes
             .iter()
@@ -146,13 +134,7 @@ impl<'a> Resolver<'a> {
 
     /// Spellings are made once for the name with its placeholder, then looked up number by number: tens
     /// of thousands of tensors of experts stay cheap.
-    fn numbered(
-        &mut self,
-        param: &Param,
-        template: &str,
-        placeholder: &str,
-        count: u64,
-    ) -> Resolved {
+    fn numbered(&mut self, param: &Param, template: &str, placeholder: &str, count: u64) -> Resolved {
         let each = self.renames.depend_on_number(template, placeholder);
         let shared = self.spellings(template);
         let mut tensors = Vec::new();
@@ -222,9 +204,7 @@ impl<'a> Resolver<'a> {
 
     /// What the ties read for a name: `<right>.s` for `<left>.s`.
     fn tied_to(&self, name: &str) -> Vec<String> {
-        let follow = |(left, right): &(String, String)| {
-            below(name, left).map(|rest| format!("{right}{rest}"))
-        };
+        let follow = |(left, right): &(String, String)| below(name, left).map(|rest| format!("{right}{rest}"));
         self.ties.iter().filter_map(follow).collect()
     }
 

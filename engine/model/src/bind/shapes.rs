@@ -19,9 +19,7 @@ pub(super) fn param_types(
         let result = match resolved {
             Resolved::Missing(..) => Ok(ParamType::Unknown),
             Resolved::Bound(BoundParam::Absent) => Ok(ParamType::Absent),
-            Resolved::Bound(BoundParam::One(tensor)) => {
-                one(param, &tensors[*tensor as usize], count)
-            }
+            Resolved::Bound(BoundParam::One(tensor)) => one(param, &tensors[*tensor as usize], count),
             Resolved::Bound(BoundParam::Many(many)) => several(param, many, tensors),
         };
         types.params.push(result.unwrap_or_else(|message| {
@@ -112,11 +110,7 @@ fn reshape(param: &Param, name: &str, shape: Vec<u64>) -> Result<Vec<u64>, Strin
     let Some(wanted) = &param.shape else {
         return Ok(shape);
     };
-    let elements = |shape: &[u64]| {
-        shape
-            .iter()
-            .try_fold(1u64, |product, size| product.checked_mul(*size))
-    };
+    let elements = |shape: &[u64]| shape.iter().try_fold(1u64, |product, size| product.checked_mul(*size));
     if elements(wanted) == elements(&shape) && elements(wanted).is_some() {
         return Ok(wanted.clone());
     }

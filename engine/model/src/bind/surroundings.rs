@@ -47,9 +47,7 @@ impl Surroundings<'_> {
 
     fn stack(&self, name: &str, value: StackValue) -> InputType {
         let Some(stack) = self.stacks.iter().find(|stack| stack.name == name) else {
-            return InputType::Missing(format!(
-                "this model has no stack `{name}`, or it runs later"
-            ));
+            return InputType::Missing(format!("this model has no stack `{name}`, or it runs later"));
         };
         match value {
             StackValue::Final => stack.last.clone(),

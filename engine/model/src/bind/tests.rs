@@ -9,9 +9,7 @@ use crate::ModelPlan;
 
 fn must_bind(plan: &ModelPlan, tensors: &[TensorInfo]) -> (BindReport, Binding) {
     let BindResult { report, binding } = bind(plan, tensors);
-    let Some(binding) = binding else {
-        panic!("{report}")
-    };
+    let Some(binding) = binding else { panic!("{report}") };
     assert!(report.is_ok());
     (report, binding)
 }
@@ -37,8 +35,6 @@ fn without(mut tensors: Vec<TensorInfo>, name: &str) -> Vec<TensorInfo> {
 }
 
 fn renamed(mut tensors: Vec<TensorInfo>, change: impl Fn(&str) -> String) -> Vec<TensorInfo> {
-    tensors
-        .iter_mut()
-        .for_each(|tensor| tensor.name = change(&tensor.name));
+    tensors.iter_mut().for_each(|tensor| tensor.name = change(&tensor.name));
     tensors
 }

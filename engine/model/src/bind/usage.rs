@@ -15,10 +15,7 @@ pub(super) fn resident(binding: &Binding, count: usize) -> Vec<u32> {
             .iter()
             .for_each(|tensor| entered[*tensor as usize] = true);
         for layer in &stack.layers {
-            layer
-                .tensors()
-                .iter()
-                .for_each(|tensor| readers[*tensor as usize] += 1);
+            layer.tensors().iter().for_each(|tensor| readers[*tensor as usize] += 1);
         }
     }
     let stays = |tensor: &u32| {
@@ -37,11 +34,7 @@ pub(super) fn account(
     report: &mut BindReport,
 ) {
     let mut used = vec![false; tensors.len()];
-    let mut mark = |tensors: Vec<u32>| {
-        tensors
-            .iter()
-            .for_each(|tensor| used[*tensor as usize] = true)
-    };
+    let mut mark = |tensors: Vec<u32>| tensors.iter().for_each(|tensor| used[*tensor as usize] = true);
     for stack in &binding.stacks {
         mark(stack.enter.tensors());
         stack.layers.iter().for_each(|layer| mark(layer.tensors()));

@@ -21,12 +21,7 @@ pub fn flops_per_pair(graph: &Graph, bound: &BoundGraph, wanted: &[Value]) -> u6
     })
 }
 
-fn sum(
-    graph: &Graph,
-    bound: &BoundGraph,
-    wanted: &[Value],
-    flops: impl Fn(&Graph, &BoundGraph, usize) -> u64,
-) -> u64 {
+fn sum(graph: &Graph, bound: &BoundGraph, wanted: &[Value], flops: impl Fn(&Graph, &BoundGraph, usize) -> u64) -> u64 {
     let need = graph.needed(wanted.iter().copied());
     let of_needed = (0..graph.nodes.len())
         .filter(|index| need[*index])
@@ -37,9 +32,7 @@ fn sum(
 /// Elements per token of an input.
 fn elements(graph: &Graph, bound: &BoundGraph, index: usize, input: usize) -> u64 {
     let value = graph.nodes[index].inputs.get(input).copied().flatten();
-    value
-        .and_then(|value| bound.value_type(value))
-        .map_or(0, row_elements)
+    value.and_then(|value| bound.value_type(value)).map_or(0, row_elements)
 }
 
 /// Elements per token of the first output.
@@ -71,19 +64,13 @@ fn node_flops(graph: &Graph, bound: &BoundGraph, index: usize) -> u64 {
         Op::SelectiveScan => out.saturating_mul(6 * size(2, 1)),
         Op::ModalConv => out.saturating_mul(8 * size(1, 2)),
         Op::Experts(options) => {
-            let Some((body, result)) = bound.body(index as u32).zip(options.body.output("out"))
-            else {
+            let Some((body, result)) = bound.body(index as u32).zip(options.body.output("out")) else {
                 return 0;
             };
             flops_per_row(&options.body, body, &[result]).saturating_mul(size(1, 1))
         }
         Op::Input(_) | Op::Param(_) | Op::Const(_) | Op::Embedding | Op::Attend(_) => 0,
-        Op::SplitHeads { .. }
-        | Op::MergeHeads
-        | Op::PerHead
-        | Op::Split(_)
-        | Op::Slice { .. }
-        | Op::Transpose => 0,
+        Op::SplitHeads { .. } | Op::MergeHeads | Op::PerHead | Op::Split(_) | Op::Slice { .. } | Op::Transpose => 0,
         _ => out,
     }
 }

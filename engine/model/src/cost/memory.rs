@@ -28,12 +28,7 @@ pub fn peak_row_bytes(graph: &Graph, bound: &BoundGraph, wanted: &[Value], elem_
     let sizes: Vec<u64> = (0..graph.nodes.len())
         .map(|index| own_bytes(graph, bound, index, elem_size))
         .collect();
-    for (index, node) in graph
-        .nodes
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| need[*index])
-    {
+    for (index, node) in graph.nodes.iter().enumerate().filter(|(index, _)| need[*index]) {
         live += sizes[index];
         let scratch = scratch(&node.op, graph, bound, index, elem_size);
         peak = peak.max(live.saturating_add(scratch));
@@ -52,12 +47,7 @@ pub fn peak_row_bytes(graph: &Graph, bound: &BoundGraph, wanted: &[Value], elem_
 fn owners(graph: &Graph) -> Vec<usize> {
     let mut owners: Vec<usize> = Vec::with_capacity(graph.nodes.len());
     for (index, node) in graph.nodes.iter().enumerate() {
-        let base = node
-            .inputs
-            .first()
-            .copied()
-            .flatten()
-            .filter(|_| is_view(&node.op));
+        let base = node.inputs.first().copied().flatten().filter(|_| is_view(&node.op));
         owners.push(base.map_or(index, |value| owners[value.node as usize]));
     }
     owners
@@ -66,29 +56,14 @@ fn owners(graph: &Graph) -> Vec<usize> {
 fn is_view(op: &Op) -> bool {
     matches!(
         op,
-        Op::SplitHeads { .. }
-            | Op::MergeHeads
-            | Op::PerHead
-            | Op::Split(_)
-            | Op::Slice { .. }
-            | Op::Transpose
+        Op::SplitHeads { .. } | Op::MergeHeads | Op::PerHead | Op::Split(_) | Op::Slice { .. } | Op::Transpose
     )
 }
 
 /// The last node that reads the memory of a node; `usize` beyond the graph if it is wanted.
-fn last_uses(
-    graph: &Graph,
-    need: &[bool],
-    owners: &[usize],
-    wanted: &[Value],
-) -> Vec<Option<usize>> {
+fn last_uses(graph: &Graph, need: &[bool], owners: &[usize], wanted: &[Value]) -> Vec<Option<usize>> {
     let mut last = vec![None; graph.nodes.len()];
-    for (index, node) in graph
-        .nodes
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| need[*index])
-    {
+    for (index, node) in graph.nodes.iter().enumerate().filter(|(index, _)| need[*index]) {
         // A view made is a use: what it looks at lives at least that long.
         last[owners[index]] = Some(index);
         for input in node.inputs.iter().flatten() {
@@ -115,9 +90,7 @@ fn own_bytes(graph: &Graph, bound: &BoundGraph, index: usize, elem_size: u64) ->
 
 fn bytes(value: &ValueType, elem_size: u64) -> u64 {
     let size = match value {
-        ValueType::Tensor {
-            kind: Kind::Int, ..
-        } => INT,
+        ValueType::Tensor { kind: Kind::Int, .. } => INT,
         _ => elem_size,
     };
     row_elements(value).saturating_mul(size)
@@ -136,21 +109,15 @@ fn scratch(op: &Op, graph: &Graph, bound: &BoundGraph, index: usize, elem_size: 
     let elements = |i: usize| input(i).map_or(0, row_elements);
     match op {
         // x and its normed form in f32.
-        Op::LayerNorm { .. }
-        | Op::RmsNorm { .. }
-        | Op::L2Norm { .. }
-        | Op::Normalize { .. }
-        | Op::Softmax => 2 * F32 * elements(0),
+        Op::LayerNorm { .. } | Op::RmsNorm { .. } | Op::L2Norm { .. } | Op::Normalize { .. } | Op::Softmax => {
+            2 * F32 * elements(0)
+        }
         // The turned features in f32 and their partner.
         Op::Rotary(_) => 2 * F32 * elements(0),
         // q, k, v by head, and y in f32.
-        Op::Attend(_) => {
-            (0..3).map(elements).sum::<u64>() * elem_size + F32 * elements(0).max(elements(2))
-        }
+        Op::Attend(_) => (0..3).map(elements).sum::<u64>() * elem_size + F32 * elements(0).max(elements(2)),
         Op::JoinAttention => 2 * F32 * elements(0),
-        Op::CausalConv1d | Op::RowConv { .. } | Op::DynamicConv | Op::ModalConv => {
-            2 * F32 * elements(0)
-        }
+        Op::CausalConv1d | Op::RowConv { .. } | Op::DynamicConv | Op::ModalConv => 2 * F32 * elements(0),
         // FFT of length 2n, complex.
         Op::LongConv | Op::Fourier => 4 * F32 * elements(0),
         Op::SelectiveScan => {
@@ -174,11 +141,7 @@ fn linear_scan(graph: &Graph, bound: &BoundGraph, index: usize) -> u64 {
             .flatten()
             .and_then(|v| bound.value_type(v))
     };
-    let size = |i: usize, dim: usize| {
-        input(i)
-            .and_then(|t| t.dims()?.get(dim)?.size())
-            .unwrap_or(1)
-    };
+    let size = |i: usize, dim: usize| input(i).and_then(|t| t.dims()?.get(dim)?.size()).unwrap_or(1);
     let (heads, value) = (size(2, 1), size(2, 2));
     let key = size(0, 2).max(size(1, 2));
     heads.saturating_mul(4 * F32 * key + F64 * key + 3 * F32 * value)
@@ -189,9 +152,9 @@ fn experts(options: &Experts, bound: &BoundGraph, index: usize, x: u64, elem_siz
     let Some(out) = options.body.output("out") else {
         return 0;
     };
-    let body = bound.body(index as u32).map_or(0, |body| {
-        peak_row_bytes(&options.body, body, &[out], elem_size)
-    });
+    let body = bound
+        .body(index as u32)
+        .map_or(0, |body| peak_row_bytes(&options.body, body, &[out], elem_size));
     let sum = bound
         .types
         .get(index)

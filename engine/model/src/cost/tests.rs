@@ -6,12 +6,7 @@ use crate::{GraphInput, ModelPlan, Op};
 fn bound() -> (ModelPlan, Binding) {
     let plan = llama(1);
     let result = bind(&plan, &llama_tensors(1));
-    (
-        plan,
-        result
-            .binding
-            .unwrap_or_else(|| panic!("{}", result.report)),
-    )
+    (plan, result.binding.unwrap_or_else(|| panic!("{}", result.report)))
 }
 
 #[test]
@@ -21,8 +16,7 @@ fn flops_of_a_layer_are_those_of_its_matrices_and_little_more() {
     let layer = &binding.stacks[0].layers[0];
     let out = graph.output("out").unwrap();
     let matrices = 2 * (HIDDEN * HIDDEN * 2 + HIDDEN * 4 * 2 + 3 * HIDDEN * MIDDLE);
-    let elementwise =
-        2 * HIDDEN /* norms */ + (HIDDEN + 4) /* rotary */ + 2 * HIDDEN /* sums */ + 2 * MIDDLE;
+    let elementwise = 2 * HIDDEN /* norms */ + (HIDDEN + 4) /* rotary */ + 2 * HIDDEN /* sums */ + 2 * MIDDLE;
     assert_eq!(flops_per_row(graph, layer, &[out]), matrices + elementwise);
     assert_eq!(flops_per_pair(graph, layer, &[out]), 2 * (HIDDEN + HIDDEN));
 }
@@ -60,9 +54,7 @@ fn values_are_freed_at_their_last_use_and_views_are_free() {
     plan.stacks[0].layers[0].graph = graph;
     let tensors: Vec<_> = llama_tensors(0);
     let result = bind(&plan, &tensors);
-    let binding = result
-        .binding
-        .unwrap_or_else(|| panic!("{}", result.report));
+    let binding = result.binding.unwrap_or_else(|| panic!("{}", result.report));
     let layer = &plan.stacks[0].layers[0].graph;
     assert_eq!(
         peak_row_bytes(layer, &binding.stacks[0].layers[0], &[y], 2),

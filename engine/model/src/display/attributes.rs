@@ -10,16 +10,7 @@ pub(super) fn of(op: &Op) -> Attributes {
         Op::Range(n) => vec![("n", n.to_string())],
         Op::Numbers(numbers) => vec![("values", list(numbers))],
         Op::Linear { transposed } => flag("transposed", *transposed),
-        Op::LayerNorm {
-            eps,
-            offset,
-            groups,
-        }
-        | Op::RmsNorm {
-            eps,
-            offset,
-            groups,
-        } => norm(*eps, *offset, *groups),
+        Op::LayerNorm { eps, offset, groups } | Op::RmsNorm { eps, offset, groups } => norm(*eps, *offset, *groups),
         Op::L2Norm { eps } | Op::Normalize { eps } => vec![("eps", number(*eps))],
         Op::Activation(activation) => vec![("name", activation_name(*activation).to_string())],
         Op::Clamp { lo, hi } => some([("lo", lo.map(number)), ("hi", hi.map(number))]),
@@ -57,12 +48,7 @@ pub(super) fn of(op: &Op) -> Attributes {
                 ("max_distance", max_distance.to_string()),
             ];
             let ahead = some([("ahead", text(&Some(ahead).filter(|n| **n != 0)))]);
-            [
-                numbers.to_vec(),
-                flag("bidirectional", *bidirectional),
-                ahead,
-            ]
-            .concat()
+            [numbers.to_vec(), flag("bidirectional", *bidirectional), ahead].concat()
         }
         Op::RelativeScores(relative) => of_relative(relative),
         Op::TopKeys(n) | Op::ByBlock(n) | Op::BlockSums(n) => vec![("n", n.to_string())],
@@ -78,8 +64,7 @@ pub(super) fn of(op: &Op) -> Attributes {
         Op::Experts(options) => of_experts(options),
         Op::LinearScan(scan) => some([(
             "normalize",
-            scan.normalize
-                .map(|kind| format!("{kind:?}").to_lowercase()),
+            scan.normalize.map(|kind| format!("{kind:?}").to_lowercase()),
         )]),
         Op::RowConv {
             stride,
@@ -107,11 +92,7 @@ fn list(numbers: &[Num]) -> String {
         }
         _ => format!(
             "[{}]",
-            numbers
-                .iter()
-                .map(|x| number(*x))
-                .collect::<Vec<_>>()
-                .join(", ")
+            numbers.iter().map(|x| number(*x)).collect::<Vec<_>>().join(", ")
         ),
     }
 }
@@ -121,11 +102,7 @@ fn text<T: ToString>(value: &Option<T>) -> Option<String> {
 }
 
 fn flag(name: &'static str, on: bool) -> Attributes {
-    if on {
-        vec![(name, "true".to_string())]
-    } else {
-        vec![]
-    }
+    if on { vec![(name, "true".to_string())] } else { vec![] }
 }
 
 fn some<const N: usize>(pairs: [(&'static str, Option<String>); N]) -> Attributes {
@@ -139,10 +116,7 @@ fn norm(eps: Num, offset: Num, groups: u64) -> Attributes {
     some([
         ("eps", Some(number(eps))),
         ("offset", Some(offset).filter(|x| x.0 != 0.0).map(number)),
-        (
-            "groups",
-            Some(groups).filter(|n| *n != 1).map(|n| n.to_string()),
-        ),
+        ("groups", Some(groups).filter(|n| *n != 1).map(|n| n.to_string())),
     ])
 }
 
@@ -181,21 +155,12 @@ fn of_attend(options: &Attend) -> Attributes {
         ("scale", options.scale.map(number)),
         ("softcap", options.softcap.map(number)),
     ]);
-    [
-        flag("causal", options.causal),
-        numbers,
-        flag("lse", options.lse),
-    ]
-    .concat()
+    [flag("causal", options.causal), numbers, flag("lse", options.lse)].concat()
 }
 
 fn of_relative(relative: &Relative) -> Attributes {
     let buckets = relative.buckets.map(|(n, far)| format!("[{n}, {far}]"));
-    [
-        flag("of_key", relative.of_key),
-        some([("buckets", buckets)]),
-    ]
-    .concat()
+    [flag("of_key", relative.of_key), some([("buckets", buckets)])].concat()
 }
 
 fn of_experts(options: &Experts) -> Attributes {
@@ -203,9 +168,7 @@ fn of_experts(options: &Experts) -> Attributes {
         ("count", Some(options.count.to_string())),
         (
             "identity",
-            Some(options.identity)
-                .filter(|n| *n > 0)
-                .map(|n| n.to_string()),
+            Some(options.identity).filter(|n| *n > 0).map(|n| n.to_string()),
         ),
         ("capacity", text(&options.capacity)),
     ]);

@@ -45,11 +45,7 @@ fn axes_fit(axes: &Axes, given: u64) -> bool {
 }
 
 /// `q, k, v, [bias], [prefix], [sinks]` -> y and, if asked for, lse.
-pub(super) fn attend(
-    site: &Site<'_>,
-    options: &Attend,
-    sets: &Sets,
-) -> Result<Vec<ValueType>, String> {
+pub(super) fn attend(site: &Site<'_>, options: &Attend, sets: &Sets) -> Result<Vec<ValueType>, String> {
     let (query, key) = (site.rows(0, "q")?, site.rows(1, "k")?);
     let q = site.ranked(0, "q", 3, QKV)?;
     let k = site.ranked(1, "k", 3, QKV)?;
@@ -58,16 +54,10 @@ pub(super) fn attend(
     let (heads, key_heads) = (q.size(1).unwrap_or(0), k.size(1).unwrap_or(0));
     let shapes = || format!("q is {}, k {}, v {}", q.show(), k.show(), v.show());
     if q.dims[2] != k.dims[2] {
-        return Err(format!(
-            "`attend` needs q and k of one width, but {}",
-            shapes()
-        ));
+        return Err(format!("`attend` needs q and k of one width, but {}", shapes()));
     }
     if k.dims[1] != v.dims[1] {
-        return Err(format!(
-            "`attend` needs k and v of as many heads, but {}",
-            shapes()
-        ));
+        return Err(format!("`attend` needs k and v of as many heads, but {}", shapes()));
     }
     if key_heads == 0 || heads % key_heads != 0 {
         return Err(format!(
@@ -100,13 +90,7 @@ pub(super) fn attend(
     Ok(outputs)
 }
 
-fn check_bias(
-    site: &Site<'_>,
-    heads: u64,
-    query: SetId,
-    key: SetId,
-    sets: &Sets,
-) -> Result<(), String> {
+fn check_bias(site: &Site<'_>, heads: u64, query: SetId, key: SetId, sets: &Sets) -> Result<(), String> {
     let Some(value) = site.value(3) else {
         return Ok(());
     };
@@ -116,14 +100,10 @@ fn check_bias(
         key: of_key,
     } = value
     else {
-        return Err(format!(
-            "`attend` expects `bias` to be a score bias, but it is {value}"
-        ));
+        return Err(format!("`attend` expects `bias` to be a score bias, but it is {value}"));
     };
     if made_for.is_some_and(|n| n != heads && n != 1) {
-        return Err(format!(
-            "`attend` has {heads} heads, but its `bias` is a {value}"
-        ));
+        return Err(format!("`attend` has {heads} heads, but its `bias` is a {value}"));
     }
     for (set, of, what) in [(query, of_query, "queries"), (key, of_key, "keys")] {
         if let Some(of) = of.filter(|of| *of != set) {
@@ -140,11 +120,7 @@ fn check_bias(
 pub(super) fn relative_bias(site: &Site<'_>, buckets: u64) -> Result<ValueType, String> {
     let table = site.tensor(0, "the table")?;
     let query = rows_of(table.dims);
-    let sizes = if query.is_some() {
-        &table.dims[1..]
-    } else {
-        table.dims
-    };
+    let sizes = if query.is_some() { &table.dims[1..] } else { table.dims };
     match sizes {
         [Dim::Size(b), Dim::Size(heads)] if *b == buckets => Ok(ValueType::Bias {
             heads: Some(*heads),
@@ -164,10 +140,7 @@ pub(super) fn relative_scores(site: &Site<'_>, relative: &Relative) -> Result<Va
     let x = site.ranked(0, "x", 3, QKV)?;
     let table = site.ranked(1, "the table", 3, "[entries, heads or 1, width]")?;
     let heads_fit = table.dims[1] == x.dims[1] || table.dims[1] == Dim::Size(1);
-    if !heads_fit
-        || table.dims[2] != x.dims[2]
-        || matches!(table.dims[0], Dim::Rows(_) | Dim::Seqs(_))
-    {
+    if !heads_fit || table.dims[2] != x.dims[2] || matches!(table.dims[0], Dim::Rows(_) | Dim::Seqs(_)) {
         return Err(format!(
             "`relative_scores` expects a table [entries, heads or 1, width] for x {}, but it is {}",
             x.show(),
@@ -256,10 +229,7 @@ pub(super) fn add_bias(site: &Site<'_>, sets: &Sets) -> Result<ValueType, String
         }),
     ) = (site.value(0), site.value(1))
     else {
-        let given = [
-            site.named(0, "the left side"),
-            site.named(1, "the right side"),
-        ];
+        let given = [site.named(0, "the left side"), site.named(1, "the right side")];
         return Err(format!(
             "`add_bias` adds two score biases, but got {} and {}",
             given[0], given[1]
@@ -267,9 +237,7 @@ pub(super) fn add_bias(site: &Site<'_>, sets: &Sets) -> Result<ValueType, String
     };
     let heads = match (*h0, *h1) {
         (Some(a), Some(b)) if a != b && a != 1 && b != 1 => {
-            return Err(format!(
-                "`add_bias` cannot add score biases of {a} and of {b} heads"
-            ));
+            return Err(format!("`add_bias` cannot add score biases of {a} and of {b} heads"));
         }
         (Some(a), Some(b)) => Some(a.max(b)),
         (a, b) => a.or(b),
@@ -293,10 +261,7 @@ pub(super) fn by_block(site: &Site<'_>) -> Result<ValueType, String> {
             query: None,
             key: *key,
         }),
-        _ => Err(format!(
-            "`by_block` needs a score bias, but got {}",
-            site.named(0, "x")
-        )),
+        _ => Err(format!("`by_block` needs a score bias, but got {}", site.named(0, "x"))),
     }
 }
 
@@ -304,9 +269,7 @@ pub(super) fn by_block(site: &Site<'_>) -> Result<ValueType, String> {
 pub(super) fn join(site: &Site<'_>, sets: &Sets) -> Result<ValueType, String> {
     let count = site.node.inputs.len();
     if count == 0 || count % 2 == 1 {
-        return Err(
-            "`join_attention` needs pairs of y and lse, from `attend` with `lse`".to_string(),
-        );
+        return Err("`join_attention` needs pairs of y and lse, from `attend` with `lse`".to_string());
     }
     let set = site.rows(0, "y")?;
     let y = site.ranked(0, "y", 3, QKV)?;

@@ -14,16 +14,11 @@ pub(super) fn broadcast(a: &[Dim], b: &[Dim], sets: &Sets) -> Result<Vec<Dim>, S
         return Err(mixed(x, y, sets));
     }
     let (column_a, column_b) = (column(a, b), column(b, a));
-    align(&column_a, &column_b)
-        .map_err(|why| format!("cannot combine {} with {}: {why}", show(a), show(b)))
+    align(&column_a, &column_b).map_err(|why| format!("cannot combine {} with {}: {why}", show(a), show(b)))
 }
 
 fn mixed(a: SetId, b: SetId, sets: &Sets) -> String {
-    format!(
-        "mixes two token sets: {} and {}",
-        sets.name(a),
-        sets.name(b)
-    )
+    format!("mixes two token sets: {} and {}", sets.name(a), sets.name(b))
 }
 
 /// `x` with the ones of a column, if it is one against `other`.
@@ -42,11 +37,7 @@ fn column(x: &[Dim], other: &[Dim]) -> Vec<Dim> {
 
 fn align(a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> {
     let rank = a.len().max(b.len());
-    let from_end = |dims: &[Dim], k: usize| {
-        dims.len()
-            .checked_sub(k)
-            .map_or(Dim::Size(1), |at| dims[at])
-    };
+    let from_end = |dims: &[Dim], k: usize| dims.len().checked_sub(k).map_or(Dim::Size(1), |at| dims[at]);
     let mut out = Vec::with_capacity(rank);
     for k in (1..=rank).rev() {
         out.push(match (from_end(a, k), from_end(b, k)) {
@@ -56,11 +47,7 @@ fn align(a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> {
             (x, y) => return Err(clash(x, y)),
         });
     }
-    if out
-        .iter()
-        .skip(1)
-        .any(|dim| matches!(dim, Dim::Rows(_) | Dim::Seqs(_)))
-    {
+    if out.iter().skip(1).any(|dim| matches!(dim, Dim::Rows(_) | Dim::Seqs(_))) {
         return Err("the rows would not be the first dim of the result".to_string());
     }
     Ok(out)
@@ -85,10 +72,7 @@ mod tests {
     const M: Dim = Rows(SetId(1));
 
     fn of(a: &[Dim], b: &[Dim]) -> Result<Vec<Dim>, String> {
-        let sets = Sets::new(vec![
-            "the tokens of `encoder`".into(),
-            "the tokens of `decoder`".into(),
-        ]);
+        let sets = Sets::new(vec!["the tokens of `encoder`".into(), "the tokens of `decoder`".into()]);
         let result = broadcast(a, b, &sets);
         assert_eq!(
             result.is_ok(),
@@ -100,10 +84,7 @@ mod tests {
 
     #[test]
     fn a_token_column_scales_rows_of_any_rank() {
-        assert_eq!(
-            of(&[N], &[N, Size(4), Size(8)]),
-            Ok(vec![N, Size(4), Size(8)])
-        );
+        assert_eq!(of(&[N], &[N, Size(4), Size(8)]), Ok(vec![N, Size(4), Size(8)]));
         assert_eq!(of(&[N], &[Size(4)]), Ok(vec![N, Size(4)]));
         assert_eq!(of(&[N], &[Size(2), Size(3)]), Ok(vec![N, Size(2), Size(3)]));
         assert_eq!(of(&[N], &[N]), Ok(vec![N]));

@@ -1,9 +1,7 @@
 //! Mixture of experts: choosing, gathering, running bodies.
 
 use super::site::{Site, Tensor};
-use super::{
-    Dim, Env, Fault, Inferred, InputType, Kind, Outputs, ParamTypes, Sets, ValueType, infer,
-};
+use super::{Dim, Env, Fault, Inferred, InputType, Kind, Outputs, ParamTypes, Sets, ValueType, infer};
 use crate::cost::is_row_wise;
 use crate::{Experts, GraphInput, Op, Value};
 
@@ -57,12 +55,7 @@ fn indices<'a>(site: &Site<'a>, i: usize) -> Result<Tensor<'a>, String> {
 }
 
 /// `x [.., E]` -> like x.
-pub(super) fn group_limit(
-    site: &Site<'_>,
-    groups: u64,
-    keep: u64,
-    top: u64,
-) -> Result<ValueType, String> {
+pub(super) fn group_limit(site: &Site<'_>, groups: u64, keep: u64, top: u64) -> Result<ValueType, String> {
     let x = site.tensor(0, "x")?;
     let width = site.last(x, "x")?;
     if width % groups != 0 || keep > groups || top > width / groups {
@@ -87,10 +80,7 @@ pub(super) fn experts(
     let index = indices(site, 1)?;
     if x.rank() != 2 && !(x.rank() == 3 && x.dims[1] == index.dims[1]) {
         let shapes = format!("x is {} and index {}", x.show(), index.show());
-        return Err(format!(
-            "`experts` expects x [tokens, width] or [tokens, k, width], but {shapes}"
-        )
-        .into());
+        return Err(format!("`experts` expects x [tokens, width] or [tokens, k, width], but {shapes}").into());
     }
     if let Some(weight) = site.optional(2, "weight")?
         && weight.dims != index.dims
@@ -111,10 +101,7 @@ pub(super) fn experts(
     let width = match out.dims() {
         Some([rows, Dim::Size(width)]) if *rows == x.dims[0] => *width,
         _ => {
-            return Err(format!(
-                "a body of `experts` must give [tokens, width], but it gives {out}"
-            )
-            .into());
+            return Err(format!("a body of `experts` must give [tokens, width], but it gives {out}").into());
         }
     };
     if options.identity > 0 && row[1] != Dim::Size(width) {
@@ -139,9 +126,7 @@ fn body(
     env: &mut Env<'_>,
 ) -> Result<(Option<ValueType>, Inferred), Fault> {
     let Some(out) = options.body.output("out") else {
-        return Err("the body of `experts` has no output `out`"
-            .to_string()
-            .into());
+        return Err("the body of `experts` has no output `out`".to_string().into());
     };
     if !is_row_wise(&options.body, &[out]) {
         return Err("the body of `experts` must compute each row by itself"
@@ -150,9 +135,7 @@ fn body(
     }
     let input = |input: &GraphInput| match input {
         GraphInput::X => InputType::Known(x.clone()),
-        other => InputType::Missing(format!(
-            "a body of `experts` sees its own x only, not {other:?}"
-        )),
+        other => InputType::Missing(format!("a body of `experts` sees its own x only, not {other:?}")),
     };
     let mut env = Env {
         inputs: &input,
@@ -161,9 +144,7 @@ fn body(
     };
     let need = vec![true; options.body.nodes.len()];
     let inferred = infer(&options.body, &need, params, &mut env);
-    let out = inferred.types[out.node as usize]
-        .get(out.out as usize)
-        .cloned();
+    let out = inferred.types[out.node as usize].get(out.out as usize).cloned();
     Ok((out, inferred))
 }
 
@@ -198,9 +179,7 @@ fn check_router(site: &Site<'_>, options: &Experts) -> Result<(), String> {
 fn router(site: &Site<'_>, index: Value) -> Option<Value> {
     let node = &site.graph.nodes[index.node as usize];
     match node.op {
-        Op::TopK(_) | Op::SparseMixer { .. } if index.out == 0 => {
-            node.inputs.first().copied().flatten()
-        }
+        Op::TopK(_) | Op::SparseMixer { .. } if index.out == 0 => node.inputs.first().copied().flatten(),
         Op::Slice { .. } => router(site, node.inputs.first().copied().flatten()?),
         _ => None,
     }

@@ -11,12 +11,9 @@ pub(super) fn linear(site: &Site<'_>, transposed: bool) -> Result<ValueType, Str
     let w = site.tensor(1, "the weight")?;
     no_integers(site, 1)?;
     let named = || site.named(1, "the weight");
-    let sizes = w.sizes().ok_or_else(|| {
-        format!(
-            "`linear` needs a weight of fixed sizes, but it is {}",
-            named()
-        )
-    })?;
+    let sizes = w
+        .sizes()
+        .ok_or_else(|| format!("`linear` needs a weight of fixed sizes, but it is {}", named()))?;
     let (heads, first, second) = match sizes[..] {
         [b, a] => (None, b, a),
         [h, b, a] => (Some(h), b, a),
@@ -35,11 +32,7 @@ pub(super) fn linear(site: &Site<'_>, transposed: bool) -> Result<ValueType, Str
             ));
         }
     };
-    let (out, input) = if transposed {
-        (second, first)
-    } else {
-        (first, second)
-    };
+    let (out, input) = if transposed { (second, first) } else { (first, second) };
     if x.dims.last() != Some(&Dim::Size(input)) {
         return Err(format!(
             "`linear` expects the last dim of x to be {input}, the inputs of {}, but x is {}; config and weights disagree",
@@ -105,10 +98,7 @@ fn no_integers(site: &Site<'_>, i: usize) -> Result<(), String> {
 
 /// `a [.., n, k], b [.., k, m]` -> `[.., n, m]`.
 pub(super) fn matmul(site: &Site<'_>, sets: &Sets) -> Result<ValueType, String> {
-    let (a, b) = (
-        site.tensor(0, "the left side")?,
-        site.tensor(1, "the right side")?,
-    );
+    let (a, b) = (site.tensor(0, "the left side")?, site.tensor(1, "the right side")?);
     let clash = || format!("`matmul` cannot multiply {} by {}", a.show(), b.show());
     if a.rank() < 2 || b.rank() < 2 {
         return Err(format!("{}: both need at least 2 dims", clash()));
@@ -123,10 +113,7 @@ pub(super) fn matmul(site: &Site<'_>, sets: &Sets) -> Result<ValueType, String> 
     }
     let lead = broadcast(rows_a, rows_b, sets).map_err(|why| format!("{}: it {why}", clash()))?;
     let dims = [&lead[..], &[inner_a[0], inner_b[1]]].concat();
-    if dims[1..]
-        .iter()
-        .any(|dim| matches!(dim, Dim::Rows(_) | Dim::Seqs(_)))
-    {
+    if dims[1..].iter().any(|dim| matches!(dim, Dim::Rows(_) | Dim::Seqs(_))) {
         return Err(format!(
             "{}: the rows would not be the first dim of {}",
             clash(),

@@ -18,9 +18,7 @@ fn fits(site: &Site<'_>, i: usize, role: &str, target: &[Dim], sets: &Sets) -> R
     let Some(tensor) = site.optional(i, role)? else {
         return Ok(());
     };
-    if tensor.rank() <= target.len()
-        && broadcast(target, tensor.dims, sets).as_deref() == Ok(target)
-    {
+    if tensor.rank() <= target.len() && broadcast(target, tensor.dims, sets).as_deref() == Ok(target) {
         return Ok(());
     }
     Err(format!(
@@ -156,12 +154,7 @@ pub(super) fn dynamic_conv(site: &Site<'_>, sets: &Sets) -> Result<ValueType, St
     }
     if w.rank() == 3 {
         site.same_rows(1, "the weight", set, sets)?;
-        exactly(
-            site,
-            1,
-            "the weight",
-            &[x.dims[0], x.dims[1], Dim::Size(taps)],
-        )?;
+        exactly(site, 1, "the weight", &[x.dims[0], x.dims[1], Dim::Size(taps)])?;
     } else {
         exactly(site, 1, "the weight", &[x.dims[1], Dim::Size(taps)])?;
     }
@@ -178,19 +171,12 @@ pub(super) struct ConvShape {
 }
 
 /// `x [N, A], w [B, A/groups, K], [bias [B]]` -> `[N', B]`; the same rows if every length stays.
-pub(super) fn row_conv(
-    site: &Site<'_>,
-    shape: ConvShape,
-    sets: &mut Sets,
-) -> Result<ValueType, String> {
+pub(super) fn row_conv(site: &Site<'_>, shape: ConvShape, sets: &mut Sets) -> Result<ValueType, String> {
     let set = site.rows(0, "x")?;
     let x = matrix(site)?;
     let w = site.ranked(1, "the weight", 3, "[outputs, inputs / groups, taps]")?;
     let (inputs, sizes) = (site.last(x, "x")?, w.sizes());
-    let Some([outputs, per_group, taps]) = sizes
-        .as_deref()
-        .and_then(|sizes| <[u64; 3]>::try_from(sizes).ok())
-    else {
+    let Some([outputs, per_group, taps]) = sizes.as_deref().and_then(|sizes| <[u64; 3]>::try_from(sizes).ok()) else {
         return Err(format!(
             "`row_conv` needs a weight of fixed sizes, but it is {}",
             w.show()
@@ -218,9 +204,7 @@ pub(super) fn row_conv(
             derive(
                 sets,
                 set,
-                &format!(
-                    "row_conv({taps} taps, stride {stride}, padding [{before}, {after}], dilation {dilation})"
-                ),
+                &format!("row_conv({taps} taps, stride {stride}, padding [{before}, {after}], dilation {dilation})"),
             )?
         }
     };

@@ -156,13 +156,7 @@ pub fn infer(graph: &Graph, need: &[bool], params: &ParamTypes, env: &mut Env<'_
     }
     found.types = slots
         .into_iter()
-        .map(|slot| {
-            if let Slot::Known(types) = slot {
-                types
-            } else {
-                vec![]
-            }
-        })
+        .map(|slot| if let Slot::Known(types) = slot { types } else { vec![] })
         .collect();
     found
 }

@@ -19,8 +19,7 @@ pub(super) fn norm(site: &Site<'_>, groups: u64, sets: &Sets) -> Result<ValueTyp
         let Some(weight) = site.optional(i, role)? else {
             continue;
         };
-        if weight.rank() > x.rank() || broadcast(x.dims, weight.dims, sets).as_deref() != Ok(x.dims)
-        {
+        if weight.rank() > x.rank() || broadcast(x.dims, weight.dims, sets).as_deref() != Ok(x.dims) {
             return Err(format!(
                 "{} expects {role} to fit x {}, but it is {}; config and weights disagree",
                 site.op(),

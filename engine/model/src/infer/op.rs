@@ -1,9 +1,6 @@
 //! The table of ops: which rule types which op.
 
-use super::{
-    Dim, Env, Outputs, ValueType, attention, experts, matrices, mixers, norms, pointwise, reshape,
-    rows,
-};
+use super::{Dim, Env, Outputs, ValueType, attention, experts, matrices, mixers, norms, pointwise, reshape, rows};
 use super::{Fault, site::Site};
 use crate::Op;
 
@@ -20,9 +17,7 @@ pub(super) fn infer(site: &Site<'_>, op: &Op, env: &mut Env<'_>) -> Outputs {
         Op::Embedding => matrices::embedding(site),
         Op::MatMul => matrices::matmul(site, sets),
 
-        Op::LayerNorm { groups, .. } | Op::RmsNorm { groups, .. } => {
-            norms::norm(site, *groups, sets)
-        }
+        Op::LayerNorm { groups, .. } | Op::RmsNorm { groups, .. } => norms::norm(site, *groups, sets),
         Op::L2Norm { .. } | Op::Normalize { .. } | Op::Softmax => norms::over_last(site),
         Op::Sum | Op::Mean => norms::reduce(site, matches!(op, Op::Sum)),
 
@@ -42,9 +37,7 @@ pub(super) fn infer(site: &Site<'_>, op: &Op, env: &mut Env<'_>) -> Outputs {
         Op::Transpose => reshape::transpose(site),
 
         Op::Shift(_) => rows::same_rows(site),
-        Op::FirstToken | Op::LastToken | Op::MeanRows => {
-            rows::per_sequence(site, matches!(op, Op::MeanRows))
-        }
+        Op::FirstToken | Op::LastToken | Op::MeanRows => rows::per_sequence(site, matches!(op, Op::MeanRows)),
         Op::RowPositions => rows::positions(site),
         Op::FirstIndex(_) => rows::first_index(site),
         Op::BlockSums(n) => rows::block_sums(site, *n, sets),

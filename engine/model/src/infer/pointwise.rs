@@ -41,10 +41,7 @@ pub(super) fn binary(site: &Site<'_>, op: BinaryOp, sets: &Sets) -> Result<Value
         (Some(ValueType::Scalar), _) => site.tensor(1, "the right side")?.dims.to_vec(),
         (_, Some(ValueType::Scalar)) => site.tensor(0, "the left side")?.dims.to_vec(),
         _ => {
-            let (a, b) = (
-                site.tensor(0, "the left side")?,
-                site.tensor(1, "the right side")?,
-            );
+            let (a, b) = (site.tensor(0, "the left side")?, site.tensor(1, "the right side")?);
             broadcast(a.dims, b.dims, sets).map_err(|why| format!("{} {why}", site.op()))?
         }
     };

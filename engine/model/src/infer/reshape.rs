@@ -6,11 +6,7 @@ use super::{Dim, Fault, Kind, Outputs, Sets, ValueType};
 use crate::Sizes;
 
 /// `x [.., H*D]` -> `[.., H, D]`: this is where a config is checked against the weights.
-pub(super) fn split_heads(
-    site: &Site<'_>,
-    heads: Option<u64>,
-    dim: Option<u64>,
-) -> Result<ValueType, String> {
+pub(super) fn split_heads(site: &Site<'_>, heads: Option<u64>, dim: Option<u64>) -> Result<ValueType, String> {
     let x = site.tensor(0, "x")?;
     let width = site.last(x, "x")?;
     let fits = |n: u64| n > 0 && width % n == 0;
@@ -46,30 +42,18 @@ pub(super) fn merge_heads(site: &Site<'_>) -> Result<ValueType, String> {
         rank.checked_sub(2).and_then(|at| x.size(at)),
         rank.checked_sub(1).and_then(|at| x.size(at)),
     ) {
-        (Some(h), Some(d)) => {
-            Ok(x.with([&x.dims[..rank - 2], &[Dim::Size(h.saturating_mul(d))]].concat()))
-        }
-        _ => Err(format!(
-            "`merge_heads` needs [.., heads, width], but x is {}",
-            x.show()
-        )),
+        (Some(h), Some(d)) => Ok(x.with([&x.dims[..rank - 2], &[Dim::Size(h.saturating_mul(d))]].concat())),
+        _ => Err(format!("`merge_heads` needs [.., heads, width], but x is {}", x.show())),
     }
 }
 
 /// `x [N, H, D]` -> `[N, H*n, D]`.
 pub(super) fn repeat_heads(site: &Site<'_>, n: u64) -> Result<ValueType, String> {
     let x = site.ranked(0, "x", 3, "[tokens, heads, width]")?;
-    let heads = x.size(1).ok_or_else(|| {
-        format!(
-            "`repeat_heads` needs a number of heads, but x is {}",
-            x.show()
-        )
-    })?;
-    Ok(x.with(vec![
-        x.dims[0],
-        Dim::Size(heads.saturating_mul(n)),
-        x.dims[2],
-    ]))
+    let heads = x
+        .size(1)
+        .ok_or_else(|| format!("`repeat_heads` needs a number of heads, but x is {}", x.show()))?;
+    Ok(x.with(vec![x.dims[0], Dim::Size(heads.saturating_mul(n)), x.dims[2]]))
 }
 
 /// `x [.., H]` -> `[.., H, 1]`.
@@ -111,11 +95,7 @@ fn total(sizes: &[u64]) -> u64 {
 }
 
 /// Elements `start .. end` of the last dim; negative numbers count from the end.
-pub(super) fn slice(
-    site: &Site<'_>,
-    start: Option<i64>,
-    end: Option<i64>,
-) -> Result<ValueType, String> {
+pub(super) fn slice(site: &Site<'_>, start: Option<i64>, end: Option<i64>) -> Result<ValueType, String> {
     let x = site.tensor(0, "x")?;
     let width = site.last(x, "x")?;
     let place = |bound: i64| {
@@ -125,10 +105,7 @@ pub(super) fn slice(
             bound
         }
     };
-    let (a, b) = (
-        place(start.unwrap_or(0)),
-        place(end.unwrap_or(width as i64)),
-    );
+    let (a, b) = (place(start.unwrap_or(0)), place(end.unwrap_or(width as i64)));
     if a < 0 || a > b || b > width as i64 {
         return Err(format!(
             "`slice` wants elements {a} .. {b} of the last dim of x {}",
@@ -153,11 +130,7 @@ fn common_kind(parts: &[Tensor<'_>]) -> Kind {
 }
 
 fn shapes(parts: &[Tensor<'_>]) -> String {
-    parts
-        .iter()
-        .map(Tensor::show)
-        .collect::<Vec<_>>()
-        .join(", ")
+    parts.iter().map(Tensor::show).collect::<Vec<_>>().join(", ")
 }
 
 /// Joined along the last dim; other dims of size 1 are repeated.
@@ -187,17 +160,12 @@ pub(super) fn concat(site: &Site<'_>, sets: &Sets) -> Result<ValueType, String> 
                 (Dim::Size(1), b) => b,
                 (a, Dim::Size(1)) => a,
                 (a, b) => {
-                    return Err(format!(
-                        "`concat` cannot join {}: {a} meets {b}",
-                        shapes(&parts)
-                    ));
+                    return Err(format!("`concat` cannot join {}: {a} meets {b}", shapes(&parts)));
                 }
             };
         }
     }
-    *dims
-        .last_mut()
-        .expect("`last` above refuses tensors without dims") = Dim::Size(width);
+    *dims.last_mut().expect("`last` above refuses tensors without dims") = Dim::Size(width);
     Ok(ValueType::Tensor {
         dims,
         kind: common_kind(&parts),
@@ -217,11 +185,7 @@ pub(super) fn join_rows(site: &Site<'_>) -> Outputs {
         match part.size(0) {
             Some(size) if rest(part) == rest(&first) => total = size.saturating_add(total),
             _ => {
-                return Err(format!(
-                    "`join_rows` cannot join {} along the first dim",
-                    shapes(&parts)
-                )
-                .into());
+                return Err(format!("`join_rows` cannot join {} along the first dim", shapes(&parts)).into());
             }
         }
     }

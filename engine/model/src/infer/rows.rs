@@ -30,8 +30,7 @@ pub(super) fn per_sequence(site: &Site<'_>, mean: bool) -> Result<ValueType, Str
 
 /// `x [N, ..]` -> `[N]` int.
 pub(super) fn positions(site: &Site<'_>) -> Result<ValueType, String> {
-    site.rows(0, "x")
-        .map(|set| ValueType::int(vec![Dim::Rows(set)]))
+    site.rows(0, "x").map(|set| ValueType::int(vec![Dim::Rows(set)]))
 }
 
 /// `tokens [N]` -> `[N]` int.
@@ -51,11 +50,7 @@ pub(super) fn block_sums(site: &Site<'_>, n: u64, sets: &mut Sets) -> Result<Val
     let set = site.rows(0, "x")?;
     let x = site.tensor(0, "x")?;
     let dims = [
-        &[Dim::Rows(derive(
-            sets,
-            set,
-            &format!("block_sums(x, {n})"),
-        )?)],
+        &[Dim::Rows(derive(sets, set, &format!("block_sums(x, {n})"))?)],
         &x.dims[1..],
     ]
     .concat();

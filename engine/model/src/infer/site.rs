@@ -29,10 +29,7 @@ impl Tensor<'_> {
 
     /// This tensor's type with other dims.
     pub(super) fn with(&self, dims: Vec<Dim>) -> ValueType {
-        ValueType::Tensor {
-            dims,
-            kind: self.kind,
-        }
+        ValueType::Tensor { dims, kind: self.kind }
     }
 
     /// All dims, if all are fixed.
@@ -50,11 +47,7 @@ pub(super) struct Site<'a> {
 
 impl<'a> Site<'a> {
     /// Fails silently if an input is in error.
-    pub(super) fn new(
-        graph: &'a Graph,
-        index: usize,
-        slots: &'a [Slot],
-    ) -> Result<Site<'a>, Fault> {
+    pub(super) fn new(graph: &'a Graph, index: usize, slots: &'a [Slot]) -> Result<Site<'a>, Fault> {
         let site = Site {
             graph,
             node: &graph.nodes[index],
@@ -105,15 +98,9 @@ impl<'a> Site<'a> {
     pub(super) fn tensor(&self, i: usize, role: &str) -> Result<Tensor<'a>, String> {
         match self.value(i) {
             Some(ValueType::Tensor { dims, kind }) => Ok(Tensor { dims, kind: *kind }),
-            Some(other) => Err(format!(
-                "{} needs a tensor as {role}, but it is a {other}",
-                self.op()
-            )),
+            Some(other) => Err(format!("{} needs a tensor as {role}, but it is a {other}", self.op())),
             None => match self.param_path(i) {
-                Some(path) => Err(format!(
-                    "{} needs the tensor `{path}`, which is not there",
-                    self.op()
-                )),
+                Some(path) => Err(format!("{} needs the tensor `{path}`, which is not there", self.op())),
                 None => Err(format!("{} needs {role}, which is not given", self.op())),
             },
         }
@@ -129,13 +116,7 @@ impl<'a> Site<'a> {
     }
 
     /// Input `i`: a tensor of exactly `rank` dims, described by `shape` in messages.
-    pub(super) fn ranked(
-        &self,
-        i: usize,
-        role: &str,
-        rank: usize,
-        shape: &str,
-    ) -> Result<Tensor<'a>, String> {
+    pub(super) fn ranked(&self, i: usize, role: &str, rank: usize, shape: &str) -> Result<Tensor<'a>, String> {
         let tensor = self.tensor(i, role)?;
         if tensor.rank() == rank {
             return Ok(tensor);
@@ -161,13 +142,7 @@ impl<'a> Site<'a> {
     }
 
     /// Checks that the rows of input `i` are those of `set`.
-    pub(super) fn same_rows(
-        &self,
-        i: usize,
-        role: &str,
-        set: SetId,
-        sets: &Sets,
-    ) -> Result<(), String> {
+    pub(super) fn same_rows(&self, i: usize, role: &str, set: SetId, sets: &Sets) -> Result<(), String> {
         let other = self.rows(i, role)?;
         if other == set {
             Ok(())
@@ -199,10 +174,7 @@ impl<'a> Site<'a> {
 
     /// Input `i` for messages: a tensor of the checkpoint by its name, others by their role, with the shape.
     pub(super) fn named(&self, i: usize, role: &str) -> String {
-        let shape = self
-            .value(i)
-            .map(|value| value.to_string())
-            .unwrap_or_default();
+        let shape = self.value(i).map(|value| value.to_string()).unwrap_or_default();
         match self.param_path(i) {
             Some(path) => format!("`{path}` {shape}"),
             None => format!("{role} {shape}"),
@@ -223,10 +195,7 @@ impl<'a> Site<'a> {
         match self.type_of(value) {
             Some(ValueType::Tensor { kind, .. }) => *kind == Kind::Int,
             Some(ValueType::Scalar) => {
-                matches!(
-                    self.graph.nodes[value.node as usize].op,
-                    Op::Const(Scalar::Int(_))
-                )
+                matches!(self.graph.nodes[value.node as usize].op, Op::Const(Scalar::Int(_)))
             }
             _ => false,
         }

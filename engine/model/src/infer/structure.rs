@@ -23,12 +23,7 @@ fn check(graph: &Graph, depth: usize) -> Result<(), TypeError> {
             })
         };
         let name = node.op.name();
-        if let Some(bad) = node
-            .inputs
-            .iter()
-            .flatten()
-            .find(|value| value.node as usize >= index)
-        {
+        if let Some(bad) = node.inputs.iter().flatten().find(|value| value.node as usize >= index) {
             return fail(format!(
                 "node {index} (`{name}`) reads node {}, which does not come before it",
                 bad.node
@@ -66,13 +61,9 @@ fn params(graph: &Graph, depth: usize) -> Result<(), TypeError> {
         let path = &param.name.path;
         let problem = match param.form {
             ParamForm::Stack { count: 0 } => "asks for no tensor at all: the count is 0",
-            ParamForm::Stack { count } if count > 1 && !path.contains("{n}") => {
-                "needs `{n}` in its name"
-            }
+            ParamForm::Stack { count } if count > 1 && !path.contains("{n}") => "needs `{n}` in its name",
             ParamForm::Expert if !path.contains("{e}") => "needs `{e}` in its name",
-            ParamForm::Expert | ParamForm::Slice if depth == 0 => {
-                "belongs to an expert, but stands outside `experts`"
-            }
+            ParamForm::Expert | ParamForm::Slice if depth == 0 => "belongs to an expert, but stands outside `experts`",
             _ => continue,
         };
         return Err(TypeError {
@@ -96,9 +87,9 @@ fn bad_attribute(op: &Op, graph: &Graph, depth: usize) -> Option<String> {
         }
         Op::LayerNorm { groups, .. } | Op::RmsNorm { groups, .. } => zero("`groups`", *groups),
         Op::RepeatHeads { n, .. } => zero("`n`", *n),
-        Op::Split(sizes) if sizes.parts() == 0 || sizes.parts() > usize::from(u16::MAX) => Some(
-            format!("cuts in 1 to {} parts, not {}", u16::MAX, sizes.parts()),
-        ),
+        Op::Split(sizes) if sizes.parts() == 0 || sizes.parts() > usize::from(u16::MAX) => {
+            Some(format!("cuts in 1 to {} parts, not {}", u16::MAX, sizes.parts()))
+        }
         Op::Alibi { heads, .. } => zero("`heads`", *heads),
         Op::RelativeBias { buckets, .. } => zero("`buckets`", *buckets),
         Op::BlockSums(n) | Op::ByBlock(n) => zero("`n`", *n),

@@ -62,12 +62,7 @@ fn run(op: Op, inputs: &[&str]) -> String {
         set: SetId(0),
         sets: &mut sets,
     };
-    let found = infer(
-        &graph,
-        &vec![true; graph.nodes.len()],
-        &ParamTypes::default(),
-        &mut env,
-    );
+    let found = infer(&graph, &vec![true; graph.nodes.len()], &ParamTypes::default(), &mut env);
     match found.errors.first() {
         Some(error) => error.message.clone(),
         None => found
@@ -167,16 +162,8 @@ fn norms_and_pointwise() {
         (Op::Unary(crate::UnaryOp::Abs), &["i N"], "[tokens] int"),
         (Op::Unary(crate::UnaryOp::Exp), &["i N"], "[tokens]"),
         (Op::Unary(crate::UnaryOp::Exp), &["number"], "number"),
-        (
-            Op::Binary(crate::BinaryOp::Mul),
-            &["i N", "i N"],
-            "[tokens] int",
-        ),
-        (
-            Op::Binary(crate::BinaryOp::Div),
-            &["i N", "i N"],
-            "[tokens]",
-        ),
+        (Op::Binary(crate::BinaryOp::Mul), &["i N", "i N"], "[tokens] int"),
+        (Op::Binary(crate::BinaryOp::Div), &["i N", "i N"], "[tokens]"),
         (
             Op::Binary(crate::BinaryOp::Add),
             &["N 4", "S 4"],
@@ -209,22 +196,10 @@ fn shapes() {
             &["N 4"],
             "`merge_heads` needs [.., heads, width], but x is [tokens, 4]",
         ),
-        (
-            Op::RepeatHeads { n: 3, tile: false },
-            &["N 2 4"],
-            "[tokens, 6, 4]",
-        ),
+        (Op::RepeatHeads { n: 3, tile: false }, &["N 2 4"], "[tokens, 6, 4]"),
         (Op::PerHead, &["N 4"], "[tokens, 4, 1]"),
-        (
-            Op::Split(Sizes::Each(vec![3, 5])),
-            &["N 8"],
-            "[tokens, 3]; [tokens, 5]",
-        ),
-        (
-            Op::Split(Sizes::Equal(2)),
-            &["N 8"],
-            "[tokens, 4]; [tokens, 4]",
-        ),
+        (Op::Split(Sizes::Each(vec![3, 5])), &["N 8"], "[tokens, 3]; [tokens, 5]"),
+        (Op::Split(Sizes::Equal(2)), &["N 8"], "[tokens, 4]; [tokens, 4]"),
         (
             Op::Split(Sizes::Each(vec![3, 4])),
             &["N 8"],
@@ -279,10 +254,7 @@ fn attention_and_biases() {
         axes: Axes::Sections(vec![0, 1, 2]),
         ..rope(4)
     };
-    let lse = crate::Attend {
-        lse: true,
-        ..attend()
-    };
+    let lse = crate::Attend { lse: true, ..attend() };
     let relative = Relative {
         of_key: true,
         buckets: None,
@@ -305,11 +277,7 @@ fn attention_and_biases() {
             &["N 2 8", "i M"],
             "`rotary` mixes two token sets: the tokens of `encoder` and the tokens of `decoder`",
         ),
-        (
-            Op::Rotary(three.clone()),
-            &["N 2 8", "i N 3"],
-            "[tokens, 2, 8]",
-        ),
+        (Op::Rotary(three.clone()), &["N 2 8", "i N 3"], "[tokens, 2, 8]"),
         (
             Op::Rotary(three),
             &["N 2 8", "i N 2"],
@@ -357,11 +325,7 @@ fn attention_and_biases() {
             &["N 4 8", "9 2 8"],
             "`relative_scores` expects a table [entries, heads or 1, width] for x [tokens, 4, 8], but it is the table [9, 2, 8]",
         ),
-        (
-            Op::SegmentScores,
-            &["N 4 8", "2 4 8", "i N"],
-            "score bias of 4 heads",
-        ),
+        (Op::SegmentScores, &["N 4 8", "2 4 8", "i N"], "score bias of 4 heads"),
         (Op::KeyBias, &["M 4"], "score bias of 4 heads"),
         (Op::TopKeys(3), &["N 4 8", "N 1 8", "N 4"], "score bias"),
         (Op::AddBias, &["bias 4", "bias"], "score bias of 4 heads"),
@@ -371,11 +335,7 @@ fn attention_and_biases() {
             "`add_bias` cannot add score biases of 4 and of 2 heads",
         ),
         (Op::ByBlock(4), &["bias 4"], "score bias of 4 heads"),
-        (
-            Op::JoinAttention,
-            &["N 4 8", "N 4", "N 4 8", "N 4"],
-            "[tokens, 4, 8]",
-        ),
+        (Op::JoinAttention, &["N 4 8", "N 4", "N 4 8", "N 4"], "[tokens, 4, 8]"),
         (
             Op::JoinAttention,
             &["N 4 8", "N 2"],
@@ -394,10 +354,7 @@ fn choices_of_experts() {
             "`top_k` wants the 5 largest of x [tokens, 4], which has 4",
         ),
         (
-            Op::SparseMixer {
-                k: 2,
-                eps: Num(0.1),
-            },
+            Op::SparseMixer { k: 2, eps: Num(0.1) },
             &["N 4"],
             "[tokens, 2] int; [tokens, 2]",
         ),
@@ -461,11 +418,7 @@ fn scans_and_convolutions() {
             "`selective_scan` expects b [tokens, 16], but it is b [tokens, 15]",
         ),
         (Op::Recurrence, &["N 8", "N 8"], "[tokens, 8]"),
-        (
-            scan.clone(),
-            &["N 2 5", "N 2 5", "N 4 6", "4 1"],
-            "[tokens, 4, 6]",
-        ),
+        (scan.clone(), &["N 2 5", "N 2 5", "N 4 6", "4 1"], "[tokens, 4, 6]"),
         (
             scan.clone(),
             &["N 2 5", "N 2 5", "N 4 6", "4 5", "-", "-", "-", "4 5"],

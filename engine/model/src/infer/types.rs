@@ -41,11 +41,7 @@ impl fmt::Display for Dim {
             Dim::Span(set) => ("distances", set),
         };
         f.write_str(word)?;
-        if set.0 > 0 {
-            write!(f, "#{}", set.0)
-        } else {
-            Ok(())
-        }
+        if set.0 > 0 { write!(f, "#{}", set.0) } else { Ok(()) }
     }
 }
 
@@ -92,10 +88,7 @@ impl ValueType {
 
     /// An integer tensor of these dims.
     pub fn int(dims: Vec<Dim>) -> ValueType {
-        ValueType::Tensor {
-            dims,
-            kind: Kind::Int,
-        }
+        ValueType::Tensor { dims, kind: Kind::Int }
     }
 
     /// The dims, if it is a tensor.
@@ -123,9 +116,7 @@ impl fmt::Display for ValueType {
                     Ok(())
                 }
             }
-            ValueType::Bias {
-                heads: Some(heads), ..
-            } => write!(f, "score bias of {heads} heads"),
+            ValueType::Bias { heads: Some(heads), .. } => write!(f, "score bias of {heads} heads"),
             ValueType::Bias { heads: None, .. } => f.write_str("score bias"),
             ValueType::Scalar => f.write_str("number"),
         }
@@ -177,10 +168,8 @@ impl Sets {
             return Some(*set);
         }
         let set = SetId(u16::try_from(self.names.len()).ok()?);
-        self.names.push(format!(
-            "the rows that `{op}` makes of {}",
-            self.name(parent)
-        ));
+        self.names
+            .push(format!("the rows that `{op}` makes of {}", self.name(parent)));
         self.derived.insert(key, set);
         Some(set)
     }

@@ -283,9 +283,10 @@ impl<'a> Loader<'a> {
     fn finish(mut self, shown: &str) -> Result<Dataset> {
         self.problems.into_result()?;
         if self.dataset.is_empty() {
-            return Err(RunError::input(Diagnostic::error(format!(
-                "`{shown}` has no documents"
-            ))));
+            let error = Diagnostic::error(format!("`{shown}` has no documents"));
+            return Err(RunError::input(
+                error.help("check `[data] source`, and `format` if it is given"),
+            ));
         }
         let zeros = |field: &Field| field.slice(0..self.dataset.ids.len()).iter().all(|kind| *kind == 0);
         if self.dataset.token_types.as_ref().is_some_and(zeros) {

@@ -21,8 +21,10 @@ const BATCH: usize = 64;
 /// The rows of `file`; only the columns that matter are read.
 pub(super) fn rows(file: File, name: Arc<str>, text_field: &str) -> Result<Rows> {
     let wrong = |what: String| RunError::input(Diagnostic::error(format!("{name}: {what}")));
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file)
-        .map_err(|error| wrong(format!("the file is not readable as Parquet: {error}")))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| {
+        let diagnostic = Diagnostic::error(format!("{name}: the file is not readable as Parquet: {error}"));
+        RunError::input(diagnostic.help("check `[data] source`, and `format` if it is given"))
+    })?;
     let schema = Arc::clone(builder.schema());
     let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     if !known.contains(&text_field) && !known.contains(&"input_ids") {

@@ -97,31 +97,20 @@ fn packed_experts_are_cut_in_both_layouts() {
         };
         let mut tensors = with_gate();
         tensors.push(tensor("model.layers.0.experts.up", &shape(MIDDLE, HIDDEN)));
-        tensors.push(tensor(
-            "model.layers.0.experts.down",
-            &shape(HIDDEN, MIDDLE),
-        ));
+        tensors.push(tensor("model.layers.0.experts.down", &shape(HIDDEN, MIDDLE)));
         let (_, binding) = must_bind(&plan(ParamForm::Slice, COUNT, 2), &tensors);
-        assert_eq!(
-            binding.stacks[0].layers[0].experts[0].1.params[1],
-            BoundParam::One(5)
-        );
+        assert_eq!(binding.stacks[0].layers[0].experts[0].1.params[1], BoundParam::One(5));
     }
 }
 
 #[test]
 fn a_packed_tensor_that_does_not_divide_is_refused() {
     let mut tensors = with_gate();
-    tensors.push(tensor(
-        "model.layers.0.experts.up",
-        &[4 * MIDDLE + 1, HIDDEN],
-    ));
+    tensors.push(tensor("model.layers.0.experts.up", &[4 * MIDDLE + 1, HIDDEN]));
     tensors.push(tensor("model.layers.0.experts.down", &[4 * HIDDEN, MIDDLE]));
-    let expected = "decoder.0 > experts: `model.layers.0.experts.up` [49, 8] cannot be cut in 4 equal parts, one per expert";
-    assert_eq!(
-        mismatch(&plan(ParamForm::Slice, COUNT, 2), &tensors),
-        expected
-    );
+    let expected =
+        "decoder.0 > experts: `model.layers.0.experts.up` [49, 8] cannot be cut in 4 equal parts, one per expert";
+    assert_eq!(mismatch(&plan(ParamForm::Slice, COUNT, 2), &tensors), expected);
 }
 
 #[test]
@@ -130,10 +119,7 @@ fn the_count_must_be_the_width_of_the_router() {
     tensors[3].shape = vec![COUNT + 2, HIDDEN];
     let expected = "decoder.0: `experts` has 4 experts, but the router chooses among 6; config and weights disagree\
                     ; [layer.decoder] out in test.toml";
-    assert_eq!(
-        mismatch(&plan(ParamForm::Expert, COUNT, 2), &tensors),
-        expected
-    );
+    assert_eq!(mismatch(&plan(ParamForm::Expert, COUNT, 2), &tensors), expected);
 }
 
 #[test]
@@ -158,9 +144,7 @@ fn bodies_work_on_rows_alone() {
         unreachable!()
     };
     let out = options.body.output("out").unwrap();
-    let shifted = options
-        .body
-        .push(Op::Shift(1), vec![Some(out)], Default::default());
+    let shifted = options.body.push(Op::Shift(1), vec![Some(out)], Default::default());
     options.body.outputs[0].1 = shifted;
     let text = mismatch(&plan, &per_expert());
     assert!(
@@ -174,11 +158,7 @@ fn missing_experts_are_listed_and_a_wild_count_is_bounded() {
     let tensors = without(per_expert(), "model.layers.0.experts.2.up.weight");
     let report = must_fail(&plan(ParamForm::Expert, COUNT, 2), &tensors);
     assert_eq!(
-        report
-            .missing
-            .iter()
-            .map(|m| m.name.as_str())
-            .collect::<Vec<_>>(),
+        report.missing.iter().map(|m| m.name.as_str()).collect::<Vec<_>>(),
         ["model.layers.0.experts.2.up.weight"]
     );
     assert!(report.unused.is_empty(), "{report}");
@@ -207,16 +187,8 @@ fn fifty_thousand_tensors_bind_in_a_moment() {
         let mut at = y;
         for name in ["gate", "up", "down"] {
             let module = format!("layers.{i}.experts.{{e}}.{name}");
-            let weight = inner.param_as(
-                ParamName::root(format!("{module}.weight")),
-                ParamForm::Expert,
-                false,
-            );
-            let bias = inner.param_as(
-                ParamName::root(format!("{module}.bias")),
-                ParamForm::Expert,
-                true,
-            );
+            let weight = inner.param_as(ParamName::root(format!("{module}.weight")), ParamForm::Expert, false);
+            let bias = inner.param_as(ParamName::root(format!("{module}.bias")), ParamForm::Expert, true);
             at = inner.op(Op::Linear { transposed: false }, &[at, weight, bias]);
         }
         let body = inner.output("out", at);
@@ -228,19 +200,13 @@ fn fifty_thousand_tensors_bind_in_a_moment() {
             keep: false,
             capacity: None,
         };
-        let out = b.op_with(
-            Op::Experts(Box::new(options)),
-            vec![Some(x), Some(index), None],
-        );
+        let out = b.op_with(Op::Experts(Box::new(options)), vec![Some(x), Some(index), None]);
         let layer = crate::LayerPlan {
             class: "decoder".into(),
             graph: b.output("out", out),
         };
         plan.stacks[0].layers.push(layer);
-        tensors.push(tensor(
-            &format!("model.layers.{i}.router.weight"),
-            &[count, HIDDEN],
-        ));
+        tensors.push(tensor(&format!("model.layers.{i}.router.weight"), &[count, HIDDEN]));
         for e in 0..count {
             for name in ["w1", "up", "down"] {
                 tensors.push(tensor(

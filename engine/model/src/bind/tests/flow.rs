@@ -1,8 +1,6 @@
 use super::*;
 use crate::infer::{Dim, SetId, ValueType};
-use crate::testing::{
-    Builder, HIDDEN, attend, encoder_out, llama, llama_layer, llama_tensors, tensor, two_stacks,
-};
+use crate::testing::{Builder, HIDDEN, attend, encoder_out, llama, llama_layer, llama_tensors, tensor, two_stacks};
 use crate::{Graph, GraphInput, Op, Scalar, StackValue, Value};
 
 /// A llama with one layer, replaced by what `make` builds from x.
@@ -25,10 +23,7 @@ const TRAIL: &str = "; [layer.decoder] out in test.toml";
 fn a_config_that_disagrees_with_the_weights_is_found_at_split_heads() {
     let plan = layer(|b, x| b.heads(x, 4, 3));
     let expected = "decoder.0: `split_heads` expects the last dim 12 = 4 heads x 3, but x is [tokens, 8]; config and weights disagree";
-    assert_eq!(
-        mismatch(&plan, &llama_tensors(0)),
-        format!("{expected}{TRAIL}")
-    );
+    assert_eq!(mismatch(&plan, &llama_tensors(0)), format!("{expected}{TRAIL}"));
 }
 
 #[test]
@@ -98,16 +93,10 @@ fn cross_attention_may_read_another_set_but_rows_do_not_mix() {
     let mut plan = two_stacks();
     plan.stacks[1].layers[0].graph = cross;
     let (_, binding) = must_bind(&plan, &llama_tensors(1));
-    assert_eq!(
-        binding.stacks[1].layers[0].types[0][0].rows(),
-        Some(SetId(1))
-    );
+    assert_eq!(binding.stacks[1].layers[0].types[0][0].rows(), Some(SetId(1)));
     plan.stacks[1].layers[0].graph = mixed;
     let expected = "decoder.0: `add` mixes two token sets: the tokens of `decoder` and the tokens of `encoder`";
-    assert_eq!(
-        mismatch(&plan, &llama_tensors(1)),
-        format!("{expected}{TRAIL}")
-    );
+    assert_eq!(mismatch(&plan, &llama_tensors(1)), format!("{expected}{TRAIL}"));
 }
 
 #[test]
@@ -120,10 +109,7 @@ fn k_and_v_of_different_sets_are_refused() {
         b.op(Op::MergeHeads, &[a])
     });
     let expected = "decoder.0: `attend` mixes two token sets: the tokens of `encoder` and the tokens of `decoder`";
-    assert_eq!(
-        mismatch(&plan, &llama_tensors(1)),
-        format!("{expected}{TRAIL}")
-    );
+    assert_eq!(mismatch(&plan, &llama_tensors(1)), format!("{expected}{TRAIL}"));
 }
 
 #[test]
@@ -169,10 +155,7 @@ fn rows_that_an_op_makes_are_the_same_set_wherever_it_stands() {
     must_bind(&blocks(4, 4), &llama_tensors(0));
     let expected = "decoder.0: `attend` mixes two token sets: the rows that `block_sums(x, 4)` makes of the tokens of `decoder` \
                     and the rows that `block_sums(x, 8)` makes of the tokens of `decoder`";
-    assert_eq!(
-        mismatch(&blocks(4, 8), &llama_tensors(0)),
-        format!("{expected}{TRAIL}")
-    );
+    assert_eq!(mismatch(&blocks(4, 8), &llama_tensors(0)), format!("{expected}{TRAIL}"));
 }
 
 #[test]
@@ -192,8 +175,7 @@ fn heads_need_their_stacks_and_inputs() {
     });
     b.graph.outputs.push(("memory".into(), encoded));
     plan.head = b.output("deep", beyond);
-    plan.unavailable
-        .push(("seen".into(), "stack `vision` is off".into()));
+    plan.unavailable.push(("seen".into(), "stack `vision` is off".into()));
     let (report, binding) = must_bind(&plan, &llama_tensors(1));
     let reason = |text: &str| Some(text.to_string());
     assert_eq!(
@@ -246,10 +228,7 @@ fn carried_values_flow_from_layer_to_layer() {
     must_bind(&plan, &llama_tensors(0));
     plan.stacks[0].layers.swap(0, 1);
     let expected = "decoder.0: there is no `carry` value `v0` here";
-    assert_eq!(
-        mismatch(&plan, &llama_tensors(0)),
-        format!("{expected}{TRAIL}")
-    );
+    assert_eq!(mismatch(&plan, &llama_tensors(0)), format!("{expected}{TRAIL}"));
 }
 
 #[test]
@@ -259,9 +238,7 @@ fn graphs_with_wrong_indices_are_refused_before_anything_else() {
     let text = mismatch(&plan, &llama_tensors(1));
     assert_eq!(
         text,
-        format!(
-            "decoder.0: node 2 (`rms_norm`) reads node 9, which does not come before it{TRAIL}"
-        )
+        format!("decoder.0: node 2 (`rms_norm`) reads node 9, which does not come before it{TRAIL}")
     );
     let mut plan = llama(1);
     plan.head.outputs[0].1 = Value { node: 99, out: 0 };

@@ -7,11 +7,7 @@ fn a_llama_binds_every_tensor_once() {
     let (report, binding) = must_bind(&llama(3), &llama_tensors(3));
     assert_eq!((report.bound, report.root.as_str()), (3 + 3 * 9, "model."));
     assert_eq!(
-        binding
-            .heads
-            .iter()
-            .map(|head| head.name.as_str())
-            .collect::<Vec<_>>(),
+        binding.heads.iter().map(|head| head.name.as_str()).collect::<Vec<_>>(),
         ["final", "logits"]
     );
     assert!(
@@ -20,10 +16,7 @@ fn a_llama_binds_every_tensor_once() {
             .iter()
             .all(|head| head.value.is_some() && head.reason.is_none())
     );
-    assert_eq!(
-        binding.stacks[0].layers[1].tensors(),
-        (11..20).collect::<Vec<u32>>()
-    );
+    assert_eq!(binding.stacks[0].layers[1].tensors(), (11..20).collect::<Vec<u32>>());
     assert!(binding.resident.is_empty());
 }
 
@@ -38,10 +31,7 @@ fn a_present_bias_is_bound_and_a_missing_tensor_is_named_with_its_place() {
     let mut tensors = llama_tensors(1);
     tensors.push(tensor("model.layers.0.self_attn.q_proj.bias", &[HIDDEN]));
     assert_eq!(must_bind(&llama(1), &tensors).0.bound, tensors.len());
-    let report = must_fail(
-        &llama(1),
-        &without(tensors, "model.layers.0.mlp.up_proj.weight"),
-    );
+    let report = must_fail(&llama(1), &without(tensors, "model.layers.0.mlp.up_proj.weight"));
     assert_eq!(
         report.missing[0].to_string(),
         "decoder.0: missing tensor `model.layers.0.mlp.up_proj.weight`"
@@ -65,8 +55,7 @@ fn a_tensor_that_nothing_uses_is_an_error_unless_it_is_ignored() {
     let report = must_fail(&llama(1), &tensors);
     assert_eq!(report.unused.len(), 2);
     let text = report.to_string();
-    let expected =
-        "unused tensor `model.layers.0.self_attn.q_norm.weight` (and 1 more of that kind)\n";
+    let expected = "unused tensor `model.layers.0.self_attn.q_norm.weight` (and 1 more of that kind)\n";
     assert!(text.contains(expected), "{text}");
     assert!(
         text.starts_with("12 tensors bound below `model.`, 1 ignored, 2 unused\n"),
@@ -89,10 +78,7 @@ fn renames_apply_to_any_part_of_a_name_and_are_listed_when_nothing_is_found() {
     };
     let tensors = renamed(llama_tensors(1), change);
     must_bind(&plan, &tensors);
-    let report = must_fail(
-        &plan,
-        &without(tensors, "model.layers.0.feed_forward.w1.weight"),
-    );
+    let report = must_fail(&plan, &without(tensors, "model.layers.0.feed_forward.w1.weight"));
     assert_eq!(
         report.missing[0].to_string(),
         "decoder.0: missing tensor `model.layers.0.mlp.gate_proj.weight` (nor `model.layers.0.feed_forward.gate_proj.weight`, \
@@ -116,10 +102,7 @@ fn a_tied_tensor_is_read_from_its_partner_only_if_ties_apply() {
     let (report, binding) = must_bind(&plan, &tensors);
     assert_eq!(
         report.tied,
-        [(
-            "lm_head.weight".to_string(),
-            "model.embed_tokens.weight".to_string()
-        )]
+        [("lm_head.weight".to_string(), "model.embed_tokens.weight".to_string())]
     );
     assert_eq!(
         binding.head.tensors(),
@@ -171,24 +154,17 @@ fn ties_chain_through_renames_and_circles_end() {
 fn copies_by_a_tie_need_not_be_read() {
     let mut plan = llama(0);
     plan.names.ties_apply = true;
-    plan.names.tied.push((
-        ParamName::root("encoder.embed_tokens"),
-        ParamName::root("embed_tokens"),
-    ));
+    plan.names
+        .tied
+        .push((ParamName::root("encoder.embed_tokens"), ParamName::root("embed_tokens")));
     let mut tensors = llama_tensors(0);
-    tensors.push(tensor(
-        "model.encoder.embed_tokens.weight",
-        &[VOCAB, HIDDEN],
-    ));
+    tensors.push(tensor("model.encoder.embed_tokens.weight", &[VOCAB, HIDDEN]));
     assert_eq!(
         must_bind(&plan, &tensors).0.copies,
         ["model.encoder.embed_tokens.weight"]
     );
     plan.names.ties_apply = false;
-    assert_eq!(
-        must_fail(&plan, &tensors).unused,
-        ["model.encoder.embed_tokens.weight"]
-    );
+    assert_eq!(must_fail(&plan, &tensors).unused, ["model.encoder.embed_tokens.weight"]);
 }
 
 #[test]
@@ -202,10 +178,7 @@ fn tensors_of_several_layers_stay_resident() {
         .filter(|t| !t.name.contains("input_layernorm"))
         .collect();
     tensors.push(tensor("model.shared_norm.weight", &[HIDDEN]));
-    assert_eq!(
-        must_bind(&plan, &tensors).1.resident,
-        [tensors.len() as u32 - 1]
-    );
+    assert_eq!(must_bind(&plan, &tensors).1.resident, [tensors.len() as u32 - 1]);
 }
 
 #[test]
