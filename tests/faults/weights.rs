@@ -131,7 +131,7 @@ fn a_header_counts_bytes_twice() {
 }
 
 #[test]
-fn a_header_points_beyond_the_file() {
+fn a_header_gives_no_range() {
     let scene = with_header("\"data_offsets\":[32768,65536]", "\"data_offsets\":[95536,62768]");
     fault(&scene, "header_range", INPUT);
 }
