@@ -10,7 +10,8 @@ pub(crate) fn demo(workspace: &Workspace) -> Result<(), Failure> {
     let mut build = workspace.cargo();
     run(
         "build sli-pipe",
-        build.args(["build", "--release", "--package", "sli-pipe"]),
+        // the whole workspace decides the features, as in `test`: else heavy crates would be compiled twice
+        build.args(["build", "--release", "--workspace", "--bin", "sli-pipe"]),
     )?;
     let mut pipe = workspace.command(workspace.target().join("release/sli-pipe"));
     run("run the quickstart", pipe.args(["run", "pipelines/quickstart.toml"]))
