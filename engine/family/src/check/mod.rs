@@ -19,7 +19,10 @@ pub(crate) fn check(flat: &Flat, reached: &Reached) -> Vec<Diagnostic> {
     let mut errors = names::unknown_names(flat);
     errors.extend(names::shadowing(flat));
     errors.extend(needs(flat));
-    errors.extend(dead_values(flat, reached));
+    // a misspelt block reaches nothing: what it would have used is not dead
+    if errors.is_empty() {
+        errors.extend(dead_values(flat, reached));
+    }
     errors
 }
 
