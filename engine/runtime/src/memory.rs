@@ -30,8 +30,8 @@ fn parse(text: &str, key: &str) -> Option<u64> {
 }
 
 /// Tells the allocator what to keep. Buffers below 32 MiB are cut from its heap and up to 64 MiB at the heap's end
-/// stay for the next operation: mapping every buffer anew made a page fault of each 4 KiB, a tenth of the time
-/// of a layer. Larger ones are mapped on their own and go back to the system at once. By default glibc moves
+/// stay for the next operation: mapping every buffer anew made a page fault of each 4 KiB and doubled the time
+/// in the kernel. Larger ones are mapped on their own and go back to the system at once. By default glibc moves
 /// these limits as buffers come and go. What stays is part of [`OVERHEAD`]. Call once, at the start.
 pub fn tune_allocator() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
