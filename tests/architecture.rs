@@ -49,7 +49,7 @@ fn crates_depend_only_in_the_direction_of_the_map() {
         ("torch", vec!["sli-model"]),
         (
             "runtime",
-            vec!["sli-model", "sli-config", "sli-family", "sli-checkpoint", "sli-torch"],
+            vec!["sli-model", "sli-config", "sli-checkpoint", "sli-torch"],
         ),
         ("xtask", vec!["sli-config"]),
     ];
