@@ -3,6 +3,7 @@
 The rule is written in README.md beside this file; the Rust side computes the same numbers bit by bit.
 """
 
+import fnmatch
 import json
 import math
 import struct
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).parent
+FIXTURES = HERE / "fixtures"
 GOLDEN = 0x9E3779B97F4A7C15
 MASK = (1 << 64) - 1
 
@@ -49,6 +51,14 @@ def values(name: str, shape: list[int], start: int = 0, count: int | None = None
     return u * np.float32(math.sqrt(3.0 / shape[-1]))
 
 
+def filled(name: str, shape: list[int], fill: dict) -> np.ndarray:
+    """`values`, or offset + scale * u for a name that a glob of `fill` fits; the first one decides."""
+    for glob, (offset, scale) in fill.items():
+        if fnmatch.fnmatchcase(name, glob):
+            return np.float32(offset) + np.float32(scale) * uniform(name, 0, math.prod(shape))
+    return values(name, shape)
+
+
 def read_header(path: Path) -> dict:
     """The tensors of a safetensors file as {name: {"dtype", "shape"}}, in the order of their bytes."""
     with open(path, "rb") as f:
@@ -58,7 +68,8 @@ def read_header(path: Path) -> dict:
     return {n: {"dtype": header[n]["dtype"], "shape": header[n]["shape"]} for n in names}
 
 
-def write_checkpoint(config: dict, tensors: dict, folder: Path, dtype: str = "f32", shards: int = 1) -> None:
+def write_checkpoint(config: dict, tensors: dict, folder: Path, dtype: str = "f32", shards: int = 1,
+                     fill: dict | None = None) -> None:
     """Writes config.json and the hashed weights as one safetensors file, or as `shards` files with an index."""
     import torch
     from safetensors.torch import save_file
@@ -77,7 +88,7 @@ def write_checkpoint(config: dict, tensors: dict, folder: Path, dtype: str = "f3
     for s in range(shards):
         file = "model.safetensors" if shards == 1 else f"model-{s + 1:05}-of-{shards:05}.safetensors"
         part = names[s * len(names) // shards : (s + 1) * len(names) // shards]
-        data = {n: torch.from_numpy(values(n, tensors[n]["shape"]).reshape(tensors[n]["shape"])).to(kind) for n in part}
+        data = {n: torch.from_numpy(filled(n, tensors[n]["shape"], fill or {}).reshape(tensors[n]["shape"])).to(kind) for n in part}
         save_file(data, folder / file, metadata={"format": "pt"})
         index |= {n: file for n in part}
         total += sum(t.numel() * t.element_size() for t in data.values())
@@ -95,9 +106,10 @@ def write_tensors(path: Path, tensors: dict) -> None:
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
-def load_fixture(case: str) -> tuple[dict, dict]:
-    """The config and the tensors of a stored fixture."""
-    folder = HERE / case
+def load_fixture(case: str) -> tuple[dict, dict, dict]:
+    """The config, the tensors and the special weights of a stored fixture."""
+    folder = FIXTURES / case
     if not folder.is_dir():
-        raise SystemExit(f"there is no fixture `{case}` in {HERE}")
-    return json.loads((folder / "config.json").read_text()), json.loads((folder / "tensors.json").read_text())
+        raise SystemExit(f"there is no fixture `{case}` in {FIXTURES}")
+    config, tensors, about = (json.loads((folder / f"{f}.json").read_text()) for f in ("config", "tensors", "about"))
+    return config, tensors, about.get("fill", {})

@@ -9,7 +9,7 @@ import argparse
 import json
 from pathlib import Path
 
-from fixture import HERE, load_fixture, write_checkpoint
+from fixture import FIXTURES, load_fixture, write_checkpoint
 
 
 def main() -> None:
@@ -19,9 +19,9 @@ def main() -> None:
     parser.add_argument("--dtype", choices=["f32", "bf16", "f16"], default="f32")
     parser.add_argument("--shards", type=int, default=1)
     args = parser.parse_args()
-    config, tensors = load_fixture(args.case)
-    write_checkpoint(config, tensors, args.dir, args.dtype, args.shards)
-    rows = json.loads((HERE / args.case / "inputs.json").read_text())
+    config, tensors, fill = load_fixture(args.case)
+    write_checkpoint(config, tensors, args.dir, args.dtype, args.shards, fill)
+    rows = json.loads((FIXTURES / args.case / "inputs.json").read_text())
     (args.dir / "inputs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     print(f"wrote {args.case} to {args.dir}: {len(tensors)} tensors, and its two sequences as inputs.jsonl")
 
