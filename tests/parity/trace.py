@@ -9,7 +9,7 @@ NORMS = ("norm", "ln_f", "final_layer_norm", "final_layernorm", "norm_f", "final
          "norm_out", "out_norm", "layernorm_embedding_out", "embedding_norm")
 # Attribute of the output -> point.
 OUTPUTS = {"logits": "logits", "prediction_logits": "logits", "seq_relationship_logits": "seq_relationship_logits",
-           "pooler_output": "pooler_output"}
+           "sop_logits": "sop_logits", "pooler_output": "pooler_output"}
 
 
 def first(value):
@@ -43,7 +43,7 @@ def final_of(model, path: str) -> str:
 def points_of(model, case, row: dict) -> dict[str, torch.Tensor]:
     """Every captured value of one sequence, each `[rows, width]` in f32."""
     stacks = case.layers or find_layers(model)
-    got, hooks = {}, []
+    got, hooks, calls = {}, [], {stack: [] for stack in stacks}
 
     def save(point):
         def hook(_module, _args, output):
@@ -63,20 +63,27 @@ def points_of(model, case, row: dict) -> dict[str, torch.Tensor]:
         layers = module(model, path)
         hooks.append(layers[0].register_forward_pre_hook(save_input(f"{several}embed"), with_kwargs=True))
         modules |= {f"{stack}.{i}": f"{path}.{i}" for i in range(len(layers))}
+        hooks += [layer.register_forward_hook(lambda _m, _a, y, c=calls[stack]: c.append(first(y))) for layer in layers]
         modules[f"{several}final"] = final_of(model, path)
     if isinstance(getattr(model.base_model, "pooler", None), torch.nn.Module):
         hooks.append(model.base_model.pooler.register_forward_hook(save("pooler_output")))
     for point, path in (modules | case.points).items():
         if path is not None:
-            hooks.append(module(model, path).register_forward_hook(save(point)))
+            hooks.append(module(model, path.rstrip("'")).register_forward_hook(save(point)))
     inputs = {k: torch.tensor([v]) for k, v in row.items() if k != "id"}
     with torch.no_grad():
         output = model(**inputs, return_dict=True, **({} if "encoder" in stacks and len(stacks) == 1 else {"use_cache": False}))
     for hook in hooks:
         hook.remove()
+    for stack, values in calls.items():
+        if len(values) > len(module(model, stacks[stack])):  # weights shared by several layers (ALBERT): points in order of the calls
+            got |= {f"{stack}.{i}": value for i, value in enumerate(values)}
     for key, point in OUTPUTS.items():
         if output.get(key) is not None:
             got.setdefault(point, output[key])
+    for point, path in case.points.items():
+        if path and path.endswith("'"):
+            got[point] = got[point].transpose(-1, -2)
     dropped = [point for point, path in case.points.items() if path is None]
     return {k: flat(v) for k, v in got.items() if not any(fnmatch.fnmatch(k, d) for d in dropped)}
 

@@ -7,7 +7,7 @@ use safetensors::Dtype;
 use serde_json::Value;
 
 use crate::checkpoint::{Kind, Stored, write};
-use crate::weights::values;
+use crate::weights::filled;
 
 /// A value of the reference or of a capture, f32.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +30,7 @@ pub struct Fixture {
 
 /// The folder of the fixtures.
 pub fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("parity")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("parity/fixtures")
 }
 
 /// All fixtures, by name.
@@ -83,6 +83,7 @@ impl Fixture {
         let described = self.json("tensors.json");
         let own = self.json("config.json")["vocab_size"].as_u64();
         let size = |dim: u64| self.vocabulary.filter(|_| Some(dim) == own).unwrap_or(dim);
+        let fill = self.fill();
         let described = described.as_object().unwrap().iter();
         described
             .map(|(name, about)| {
@@ -92,13 +93,23 @@ impl Fixture {
                     .iter()
                     .map(|d| size(d.as_u64().unwrap()))
                     .collect();
-                let values = values(name, &shape);
+                let values = filled(name, &shape, &fill);
                 Stored {
                     name: name.clone(),
                     shape: shape.iter().map(|d| *d as usize).collect(),
                     values,
                 }
             })
+            .collect()
+    }
+
+    /// Globs of names with the offset and scale of their weights.
+    fn fill(&self) -> Vec<(String, f32, f32)> {
+        let about = self.json("about.json");
+        let entries = about["fill"].as_object().into_iter().flatten();
+        let number = |v: &Value| v.as_f64().unwrap() as f32;
+        entries
+            .map(|(glob, v)| (glob.clone(), number(&v[0]), number(&v[1])))
             .collect()
     }
 

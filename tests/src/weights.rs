@@ -37,9 +37,40 @@ pub fn values(name: &str, shape: &[u64]) -> Vec<f32> {
         .collect()
 }
 
+/// `values`, or offset + scale * u for a name that a glob of `fill` fits (`*` stands for anything); the first one decides.
+pub fn filled(name: &str, shape: &[u64], fill: &[(String, f32, f32)]) -> Vec<f32> {
+    let Some((_, offset, scale)) = fill.iter().find(|(glob, ..)| fits(glob, name)) else {
+        return values(name, shape);
+    };
+    let hash = name_hash(name);
+    (0..shape.iter().product())
+        .map(|index| offset + scale * unit(hash, index))
+        .collect()
+}
+
+fn fits(glob: &str, name: &str) -> bool {
+    match glob.split_once('*') {
+        None => glob == name,
+        Some((start, rest)) => {
+            let Some(tail) = name.strip_prefix(start) else {
+                return false;
+            };
+            (0..=tail.len()).any(|k| tail.is_char_boundary(k) && fits(rest, &tail[k..]))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_glob_of_fill_decides_before_the_rule() {
+        let fill = vec![("*.A_log".to_owned(), 2.0, 0.0), ("a.*.b".to_owned(), 3.0, 0.0)];
+        assert_eq!(filled("x.0.A_log", &[2], &fill), [2.0, 2.0]);
+        assert_eq!(filled("a.7.b", &[1], &fill), [3.0]);
+        assert_eq!(filled("a.7.bc", &[3], &fill), values("a.7.bc", &[3]));
+    }
 
     #[test]
     fn known_values_of_the_generator_are_met_bit_for_bit() {

@@ -28,6 +28,8 @@ pub(crate) enum Command {
     Check(CheckArgs),
     /// Show what a model folder holds: configuration, family, tensors, layers
     Inspect(InspectArgs),
+    /// Compare a model's values with saved reference activations, and say the first point that differs
+    Verify(VerifyArgs),
     /// List the families that are known, or show one
     Families(FamiliesArgs),
     /// Print the JSON schema of a kind of file
@@ -88,6 +90,38 @@ pub(crate) struct InspectArgs {
     /// List every tensor too
     #[arg(long)]
     pub(crate) tensors: bool,
+    #[command(flatten)]
+    pub(crate) families: FamilyDirs,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `verify` takes.
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// The model's folder, with `config.json` and safetensors files
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) model: String,
+    /// A safetensors file of values `<row id>/<point>`, each `[tokens, width]`, and the ids that went in as
+    /// `<row id>/input_ids` (with `decoder_input_ids`, `token_type_ids` where the model reads them)
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) reference: PathBuf,
+    /// The rows that went in, as a `.jsonl` file, if the reference does not hold them
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) data: Option<PathBuf>,
+    /// The largest difference that still agrees, as a share of the value's largest magnitude
+    #[arg(long, value_name = "SHARE", default_value_t = 2e-4, value_parser = share)]
+    pub(crate) tolerance: f64,
+    /// What to compute in
+    #[arg(long, value_name = "DTYPE", default_value = "f32", value_parser = ["f32", "bf16", "f16"])]
+    pub(crate) dtype: String,
+    /// Memory budget
+    #[arg(long, value_name = "SIZE", default_value = "4GiB")]
+    pub(crate) memory: String,
+    /// Use this family instead of the one that `config.json` is recognised as
+    #[arg(long, value_name = "ID")]
+    pub(crate) family: Option<String>,
     #[command(flatten)]
     pub(crate) families: FamilyDirs,
     /// Print one JSON object instead of text
@@ -167,10 +201,19 @@ impl Command {
             Command::Run(args) | Command::Plan(args) => args.json,
             Command::Check(args) => args.json,
             Command::Inspect(args) => args.json,
+            Command::Verify(args) => args.json,
             Command::Families(args) => args.json,
             Command::Report(args) => args.json,
             Command::Schema(_) | Command::Completions(_) => false,
         }
+    }
+}
+
+/// A share, from 0.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("write a number between 0 and 1, as `2e-4`".to_owned()),
     }
 }
 

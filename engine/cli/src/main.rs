@@ -49,6 +49,10 @@ fn dispatch(cli: &Cli) -> Outcome {
         Command::Plan(args) => command::plan::plan(args, cli.verbose > 0),
         Command::Check(args) => command::check::check(args),
         Command::Inspect(args) => command::inspect::inspect(args),
+        Command::Verify(args) => {
+            environment::tune_environment();
+            command::verify::verify(args, cli.verbose > 0)
+        }
         Command::Families(args) => command::families::families(args),
         Command::Schema(args) => command::schema::schema(args),
         Command::Report(args) => command::report::report(args),

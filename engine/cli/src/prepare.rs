@@ -8,7 +8,7 @@ use sli_config::{Diagnostic, Pipeline, parse_pipeline};
 use sli_family::{Descriptor, Family, Registry};
 use sli_runtime::{Observer, Run, Setup, require_binding};
 
-use crate::args::PipelineArgs;
+use crate::args::{FamilyDirs, PipelineArgs};
 use crate::command::check::read;
 use crate::failure::{Failure, Outcome};
 
@@ -28,9 +28,35 @@ pub(crate) struct Prepared {
 /// Whatever is wrong with any of these; nothing has been written then.
 pub(crate) fn prepare(args: &PipelineArgs, observer: &dyn Observer) -> Outcome<Prepared> {
     let source = read(&args.pipeline).map_err(Failure::input)?;
-    let pipeline = parse_pipeline(source, &args.overrides)?;
-    let registry = crate::families::registry(&args.families)?;
-    let base = args.pipeline.parent().unwrap_or(Path::new(""));
+    let source = Source {
+        pipeline: parse_pipeline(source, &args.overrides)?,
+        base: args.pipeline.parent().unwrap_or(Path::new("")),
+        families: &args.families,
+    };
+    prepare_pipeline(source, observer)
+}
+
+/// A pipeline, the folder that its paths are relative to, and where families come from.
+pub(crate) struct Source<'a> {
+    /// The pipeline.
+    pub(crate) pipeline: Pipeline,
+    /// The folder.
+    pub(crate) base: &'a Path,
+    /// Folders of families.
+    pub(crate) families: &'a FamilyDirs,
+}
+
+/// [`prepare`] of a pipeline that is read already.
+///
+/// # Errors
+/// As [`prepare`].
+pub(crate) fn prepare_pipeline(source: Source<'_>, observer: &dyn Observer) -> Outcome<Prepared> {
+    let Source {
+        pipeline,
+        base,
+        families,
+    } = source;
+    let registry = crate::families::registry(families)?;
     let checkpoint = open(&pipeline, base)?;
     let family = family(&registry, &pipeline, &checkpoint)?;
     tracing::info!(family = family.id(), model = %checkpoint.dir().display(), "opened the model");

@@ -21,7 +21,7 @@ mod testing;
 pub use dtype::DType;
 pub use graph::{Graph, GraphInput, Node, Origin, Param, ParamForm, ParamId, Point, StackValue, Value};
 pub use names::{Base, NameRules, ParamName};
-pub use num::{Num, Scalar};
+pub use num::{Num, Scalar, round_bf16};
 pub use op::{Activation, Attend, BinaryOp, Experts, LinearScan, Op, Relative, ScanNormalize, Sizes, UnaryOp};
 pub use plan::{InputKind, LayerPlan, ModelPlan, StackPlan};
 pub use rope::{Axes, Frequencies, Rope};

@@ -46,3 +46,10 @@ impl Scalar {
         }
     }
 }
+
+/// x as f32, rounded to bfloat16, ties to even.
+pub fn round_bf16(x: f64) -> f64 {
+    let bits = (x as f32).to_bits();
+    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) & 0xffff_0000;
+    f64::from(f32::from_bits(rounded))
+}

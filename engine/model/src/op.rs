@@ -248,6 +248,8 @@ pub enum UnaryOp {
     Abs,
     Floor,
     Ceil,
+    /// Rounded to bfloat16, ties to even; the element type stays.
+    Bf16,
 }
 
 /// Elementwise functions of two tensors.
@@ -259,6 +261,8 @@ pub enum BinaryOp {
     Mul,
     Div,
     Pow,
+    Min,
+    Max,
 }
 
 /// Activation functions, by what they compute.

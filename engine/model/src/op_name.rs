@@ -87,6 +87,7 @@ impl UnaryOp {
             UnaryOp::Abs => "abs",
             UnaryOp::Floor => "floor",
             UnaryOp::Ceil => "ceil",
+            UnaryOp::Bf16 => "bf16",
         }
     }
 }
@@ -100,6 +101,8 @@ impl BinaryOp {
             BinaryOp::Mul => "mul",
             BinaryOp::Div => "div",
             BinaryOp::Pow => "pow",
+            BinaryOp::Min => "min",
+            BinaryOp::Max => "max",
         }
     }
 }

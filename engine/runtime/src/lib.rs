@@ -30,4 +30,5 @@ pub use observer::{Event, Observer, Silent};
 pub use plan::Plan;
 pub use report::Report;
 pub use run::{Finished, Run, Setup};
+pub use rundir::Output;
 pub use sli_torch::tuned_environment;

@@ -187,6 +187,13 @@ impl Run {
         &self.fingerprint
     }
 
+    /// Names of all values, in the order in which a sweep computes them: the values inside a layer come before its output.
+    pub fn points_in_order(&self) -> Vec<String> {
+        let mut points: Vec<_> = self.points.iter().map(|(_, point)| point).collect();
+        points.sort_by_key(|point| (point.unit, point.value));
+        points.into_iter().map(|point| point.name.clone()).collect()
+    }
+
     /// Runs it. `cancel` may be set at any time to stop it; the outputs so far are then removed.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ class Case:
     cls: str
     config: dict
     note: str
+    # The class of the config, where the model's class serves several.
+    config_cls: str | None = None
     lengths: tuple[int, int] = (7, 12)
     # Config keys that, changed like this, must change the result: proof that the fixture exercises them.
     bites: dict = field(default_factory=dict)
@@ -21,11 +23,14 @@ class Case:
     rewrite: Callable[[dict], dict] | None = None
     # Rewrites the tensors of the file ({name: {"dtype", "shape"}}), e.g. to an older spelling that the reference reads too.
     tensors: Callable[[dict], dict] | None = None
+    # Rewrites the tensors of the stored fixture only: adds or drops what the reference never reads.
+    stored: Callable[[dict], dict] | None = None
     # The case whose weights and result this one must repeat.
     same_as: str | None = None
     # Stack -> path of its list of layers in the model; empty: found by the usual names.
     layers: dict = field(default_factory=dict)
-    # Point -> path of the module whose output it is, beside those found by the usual names; null drops a point.
+    # Point -> path of the module whose output it is, beside those found by the usual names; null drops a point. A path that
+    # ends in ' gives its transpose (channels first).
     points: dict = field(default_factory=dict)
     # Glob of tensor names -> [offset, scale]: elements are offset + scale * u instead of the usual rule.
     fill: dict = field(default_factory=dict)
@@ -33,6 +38,12 @@ class Case:
     fields: Callable[[str, list[int]], dict] | None = None
     # Settings of the reference's config that are not stored (as `_attn_implementation`).
     settings: dict = field(default_factory=dict)
+    # The same, made when the model has been loaded.
+    late: dict = field(default_factory=dict)
+    # Globs of tensors of the file that the reference does not take (masks and tables of older files).
+    left_over: tuple[str, ...] = ()
+    # Globs of tensors that are left out of the file: the reference computes them.
+    computed: tuple[str, ...] = ()
     # What the fixture holds that differs from what the class does, and why; goes to about.json.
     why: str | None = None
 

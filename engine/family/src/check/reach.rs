@@ -110,6 +110,7 @@ pub(crate) fn reach(flat: &Flat) -> Reached {
             });
         }
     }
+    flat.ignore.iter().for_each(|glob| walker.template(glob, PLAN));
     if flat.values.contains_key("tied") {
         walker.value("tied");
     } else {

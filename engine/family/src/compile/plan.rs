@@ -73,6 +73,8 @@ impl Compiler<'_> {
     fn plan(&mut self) -> Result<ModelPlan, Vec<Diagnostic>> {
         let mut errors = Vec::new();
         let mut stacks = Vec::new();
+        // Before the stacks: what they leave behind is what `[head]` sees.
+        let names = self.name_rules().map_err(|e| errors.push(*e)).ok();
         for stack in &self.family.stacks {
             match self.stack(stack) {
                 Ok(Some(plan)) => stacks.push(plan),
@@ -80,7 +82,6 @@ impl Compiler<'_> {
                 Err(error) => errors.push(*error),
             }
         }
-        let names = self.name_rules().map_err(|e| errors.push(*e)).ok();
         if stacks.is_empty() && errors.is_empty() {
             errors.push(Diagnostic::error(format!(
                 "the family `{}` has no stack for this config.json",
@@ -132,6 +133,12 @@ impl Compiler<'_> {
                 _ => true,
             },
         };
+        let (frame, here) = (self.plan_frame("names"), nowhere(&family.file, family.id.span.clone()));
+        let ignore = family
+            .ignore
+            .iter()
+            .map(|glob| self.fill(glob, (frame, &here, &here.root)));
+        let ignore = ignore.collect::<R<Vec<String>>>()?;
         let name = |text: &String| -> ParamName { Path::root().join(text).param() };
         Ok(NameRules {
             root: family.root.clone(),
@@ -142,7 +149,7 @@ impl Compiler<'_> {
                 .collect(),
             ties_apply,
             rename: family.rename.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-            ignore: family.ignore.clone(),
+            ignore,
         })
     }
 

@@ -16,6 +16,8 @@ pub(crate) struct Call<'c, 'a, 'p> {
     pub(crate) function: &'static Function,
     pub(crate) args: Vec<&'p Expr>,
     options: Vec<(&'p str, &'p Expr)>,
+    /// Options given as a plan value, and the argument that gives them.
+    shared: Option<(std::sync::Arc<indexmap::IndexMap<String, Val>>, &'p Expr)>,
     pub(crate) frame: FrameId,
     pub(crate) parsed: &'p Parsed,
     pub(crate) expr: &'p Expr,
@@ -34,6 +36,7 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
             function,
             args: args.iter().collect(),
             options: Vec::new(),
+            shared: None,
             frame: at.0,
             parsed: at.1,
             expr: at.2,
@@ -49,13 +52,19 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
             call.args.pop();
             call.options = entries.iter().map(|(k, v)| (k.as_str(), v)).collect();
         }
+        call.take_shared_options()?;
         let given = call.args.len();
         if !(function.arity.0..=function.arity.1).contains(&given) {
             let plural = if given == 1 { "" } else { "s" };
             return Err(call.fail(format!("`{}` does not take {given} argument{plural}", function.name)));
         }
-        for (name, value) in &call.options {
-            if !function.options.contains(name) {
+        let stated = call.options.iter().map(|(name, value)| (*name, *value));
+        let shared = call
+            .shared
+            .iter()
+            .flat_map(|(map, expr)| map.keys().map(|name| (name.as_str(), *expr)));
+        for (name, value) in stated.chain(shared) {
+            if !function.options.contains(&name) {
                 let near = suggest(name, function.options.iter().copied()).map(|n| format!("did you mean `{n}`?"));
                 let mut error = call.fail_at(value, format!("`{}` has no option `{name}`", function.name));
                 *error = error
@@ -65,6 +74,20 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
             }
         }
         Ok(call)
+    }
+
+    /// One argument too many is a map of options that several calls share, as a value of `[values]`.
+    fn take_shared_options(&mut self) -> R<()> {
+        let most = self.function.arity.1;
+        if self.function.options.is_empty() || !self.options.is_empty() || self.args.len() != most + 1 {
+            return Ok(());
+        }
+        if let Val::Map(map) = self.val(most)? {
+            let expr = self.args[most];
+            self.args.pop();
+            self.shared = Some((map, expr));
+        }
+        Ok(())
     }
 
     /// An error at the whole call, with the signature.
@@ -201,7 +224,11 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
     pub(crate) fn option(&mut self, name: &str) -> R<Option<(Val, &'p Expr)>> {
         debug_assert!(self.function.options.contains(&name));
         let Some((_, expr)) = self.options.iter().find(|o| o.0 == name).copied() else {
-            return Ok(None);
+            let shared = self
+                .shared
+                .as_ref()
+                .and_then(|(map, expr)| Some((map.get(name)?.clone(), *expr)));
+            return Ok(shared.filter(|(value, _)| !matches!(value, Val::Null)));
         };
         match self.compiler.eval(self.frame, self.parsed, expr)? {
             Val::Null => Ok(None),

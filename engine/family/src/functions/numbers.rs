@@ -24,7 +24,7 @@ pub(super) const FUNCTIONS: &[Function] = functions! {
     "at" 2..=2 [] "at(v, i)" => at;
     "index_of" 2..=2 [] "index_of(list, x)" => index_of;
     "string" 1..=1 [] "string(i)" => string;
-    "bf16" 1..=1 [] "bf16(v)" => bf16;
+    "bf16" 1..=1 [] "bf16(x)" => bf16;
     "normal_quantile" 1..=1 [] "normal_quantile(p)" => normal_quantile;
     "yarn_mscale" 2..=2 [] "yarn_mscale(factor, a)" => yarn_mscale;
     "values_of" 2..=2 [] "values_of(map, prefix)" => values_of;
@@ -55,7 +55,12 @@ fn get(call: Call<'_, '_, '_>) -> R<Val> {
     Ok(Val::Null)
 }
 
-fn extreme(mut call: Call<'_, '_, '_>, better: fn(f64, f64) -> bool) -> R<Val> {
+/// Of numbers and lists of numbers; of two values of which one is a tensor, elementwise.
+fn extreme(mut call: Call<'_, '_, '_>, op: BinaryOp, better: fn(f64, f64) -> bool) -> R<Val> {
+    if call.count() == 2 && (matches!(call.val(0)?, Val::Tensor(..)) || matches!(call.val(1)?, Val::Tensor(..))) {
+        let inputs = vec![Some(call.tensor(0)?), Some(call.tensor(1)?)];
+        return Ok(call.push(Op::Binary(op), inputs));
+    }
     let mut values = Vec::new();
     for k in 0..call.count() {
         match call.val(k)? {
@@ -76,11 +81,11 @@ fn extreme(mut call: Call<'_, '_, '_>, better: fn(f64, f64) -> bool) -> R<Val> {
 }
 
 fn smallest(call: Call<'_, '_, '_>) -> R<Val> {
-    extreme(call, |x, best| x < best)
+    extreme(call, BinaryOp::Min, |x, best| x < best)
 }
 
 fn largest(call: Call<'_, '_, '_>) -> R<Val> {
-    extreme(call, |x, best| x > best)
+    extreme(call, BinaryOp::Max, |x, best| x > best)
 }
 
 /// Towards zero; also reads a string of digits.
@@ -171,10 +176,8 @@ fn string(mut call: Call<'_, '_, '_>) -> R<Val> {
 }
 
 /// Rounded to bfloat16, ties to even.
-fn bf16(mut call: Call<'_, '_, '_>) -> R<Val> {
-    let bits = (call.number(0)? as f32).to_bits();
-    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) & 0xffff_0000;
-    Ok(Val::Float(f64::from(f32::from_bits(rounded))))
+fn bf16(call: Call<'_, '_, '_>) -> R<Val> {
+    either(call, UnaryOp::Bf16, sli_model::round_bf16)
 }
 
 /// z with Phi(z) = p: bisection on the complementary error function's series is exact enough and short.

@@ -170,6 +170,7 @@ fn scaling_of(call: &Call<'_, '_, '_>, map: &Map, options: &Map) -> R<Arc<Map>> 
             other => Err(call.fail(format!("the option `scaling` is a map, not {}", other.show()))),
         };
     }
+    agree(call, map)?;
     for key in ["rope_parameters", "rope_scaling"] {
         let Some(value) = present(map, key) else { continue };
         let Val::Map(found) = value else {
@@ -186,6 +187,27 @@ fn scaling_of(call: &Call<'_, '_, '_>, map: &Map, options: &Map) -> R<Arc<Map>> 
         };
     }
     Ok(Arc::default())
+}
+
+/// The new map and the old one may both be there if they say the same; readers of config.json differ in which one they take.
+fn agree(call: &Call<'_, '_, '_>, map: &Map) -> R<()> {
+    let (Some(Val::Map(new)), Some(Val::Map(old))) = (present(map, "rope_parameters"), present(map, "rope_scaling"))
+    else {
+        return Ok(());
+    };
+    let same = |key: &str, value: &Val| {
+        let other = match key {
+            "type" => present(new, "rope_type").or_else(|| present(new, "type")),
+            key => present(new, key),
+        };
+        matches!(value, Val::Null) || other.is_some_and(|other| value.equals(other) == Some(true))
+    };
+    match old.iter().find(|(key, value)| !same(key, value)) {
+        None => Ok(()),
+        Some((key, _)) => Err(call.fail(format!(
+            "config.json has both `rope_parameters` and `rope_scaling`, and `{key}` is not the same in both; remove one of the maps"
+        ))),
+    }
 }
 
 impl Source {
@@ -300,7 +322,7 @@ impl Source {
     }
 
     fn original(&self, call: &Call<'_, '_, '_>, kind: &str) -> R<f64> {
-        match self.number(call, &[&self.scaling, &self.map], "original_max_position_embeddings")? {
+        match self.number(call, &[&self.map, &self.scaling], "original_max_position_embeddings")? {
             Some(original) => Ok(original),
             None => self.longest(call, kind),
         }

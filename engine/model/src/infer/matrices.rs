@@ -59,7 +59,10 @@ fn check_bias(site: &Site<'_>, dims: &[Dim], out: u64) -> Result<(), String> {
     let Some(bias) = site.optional(2, "the bias")? else {
         return Ok(());
     };
-    let fits = bias.size(bias.rank().wrapping_sub(1)) == Some(out) && dims.ends_with(bias.dims);
+    // Some files store a bias as [1, b].
+    let ones = bias.dims.iter().take_while(|dim| **dim == Dim::Size(1)).count();
+    let own = &bias.dims[ones.min(bias.rank().saturating_sub(1))..];
+    let fits = own.last() == Some(&Dim::Size(out)) && dims.ends_with(own);
     if fits {
         return Ok(());
     }

@@ -29,6 +29,11 @@ pub(crate) fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, transposed: 
         );
     }
     let bias = bias.map(|b| cast(b, compute)).transpose()?;
+    // Some files store a bias as [1, b].
+    let bias = match bias {
+        Some(bias) if flat.dim() == 2 && bias.dim() > 1 && bias.size()[0] == 1 => Some(bias.f_flatten(0, -1)?),
+        other => other,
+    };
     if flat.dim() == 3 {
         return per_head(&x, &cast(&flat, compute)?, bias.as_ref(), transposed);
     }

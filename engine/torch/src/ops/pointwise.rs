@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::kinds::{cast, float_kind, is_float, upcast};
-use sli_model::{Activation, BinaryOp, Num, Scalar, UnaryOp};
-use tch::Tensor;
+use sli_model::{Activation, BinaryOp, Num, Scalar, UnaryOp, round_bf16};
+use tch::{Kind, Tensor};
 
 /// `Op::Unary`.
 pub(crate) fn unary(op: UnaryOp, x: &Tensor) -> Result<Tensor> {
@@ -19,6 +19,7 @@ pub(crate) fn unary(op: UnaryOp, x: &Tensor) -> Result<Tensor> {
         UnaryOp::Abs => x.f_abs()?,
         UnaryOp::Floor => x.f_floor()?,
         UnaryOp::Ceil => x.f_ceil()?,
+        UnaryOp::Bf16 => cast(&cast(x, Kind::BFloat16)?, float_kind(x))?,
     })
 }
 
@@ -43,6 +44,7 @@ pub(crate) fn unary_number(op: UnaryOp, x: Scalar) -> Scalar {
         UnaryOp::Abs => x.abs(),
         UnaryOp::Floor => x.floor(),
         UnaryOp::Ceil => x.ceil(),
+        UnaryOp::Bf16 => round_bf16(x),
     }))
 }
 
@@ -75,6 +77,8 @@ pub(crate) fn binary(op: BinaryOp, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         BinaryOp::Mul => a.f_mul(b)?,
         BinaryOp::Div => a.f_div(b)?,
         BinaryOp::Pow => a.f_pow(b)?,
+        BinaryOp::Min => a.f_minimum(b)?,
+        BinaryOp::Max => a.f_maximum(b)?,
     })
 }
 
@@ -87,6 +91,8 @@ pub(crate) fn binary_numbers(op: BinaryOp, a: Scalar, b: Scalar) -> Scalar {
             BinaryOp::Mul => x.checked_mul(y),
             BinaryOp::Div => None,
             BinaryOp::Pow => u32::try_from(y).ok().and_then(|y| x.checked_pow(y)),
+            BinaryOp::Min => Some(x.min(y)),
+            BinaryOp::Max => Some(x.max(y)),
         };
         if let Some(whole) = whole {
             return Scalar::Int(whole);
@@ -99,6 +105,8 @@ pub(crate) fn binary_numbers(op: BinaryOp, a: Scalar, b: Scalar) -> Scalar {
         BinaryOp::Mul => x * y,
         BinaryOp::Div => x / y,
         BinaryOp::Pow => x.powf(y),
+        BinaryOp::Min => x.min(y),
+        BinaryOp::Max => x.max(y),
     }))
 }
 

@@ -70,6 +70,7 @@ fn unary_functions_of_tensors_and_numbers_agree() {
         UnaryOp::Abs,
         UnaryOp::Floor,
         UnaryOp::Ceil,
+        UnaryOp::Bf16,
     ];
     for op in all {
         let number = |x: f64| unary_number(op, Scalar::Float(Num(x))).as_f64() as f32;
