@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 use sli_tests::binary::run;
 use sli_tests::checkpoint::Kind;
 use sli_tests::compare::worst;
 use sli_tests::fixture::{Array, Fixture, all, captured, named};
+use sli_tests::status::{Status, record};
 
 /// The promise: f32, relative to the largest magnitude of the value.
 const TOLERANCE: f64 = 2e-5;
@@ -37,27 +40,51 @@ fn points(reference: &BTreeMap<String, Array>) -> Vec<String> {
     points
 }
 
-fn check(fixture: &Fixture) -> Result<(f64, String), String> {
+/// The worst error of a fixture and where it is, and the family that ran it.
+fn check(fixture: &Fixture) -> Result<(f64, String, String), String> {
     let dir = tempfile::tempdir().unwrap();
     fixture.materialize(&dir.path().join("model"), Kind::F32, 1);
     let reference = fixture.reference();
     let found = capture(dir.path(), "run", &fixture.rows(), &points(&reference), "");
-    worst(&found, &reference)
+    let report = std::fs::read_to_string(dir.path().join("run/report.json")).unwrap();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let (error, place) = worst(&found, &reference)?;
+    Ok((error, place, report["plan"]["family"].as_str().unwrap().to_owned()))
+}
+
+/// Checks all fixtures, as many at once as there are cores.
+fn check_all(fixtures: &[Fixture]) -> Vec<Result<(f64, String, String), String>> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(vec![Err("not run".to_owned()); fixtures.len()]);
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let mine = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(fixture) = fixtures.get(mine) else { break };
+                    let result = std::panic::catch_unwind(|| check(fixture));
+                    let result = result.unwrap_or_else(|_| Err("the run failed; its messages are above".into()));
+                    results.lock().unwrap()[mine] = result;
+                }
+            });
+        }
+    });
+    results.into_inner().unwrap()
 }
 
 #[test]
-fn every_layer_agrees_with_transformers() {
+fn every_layer_agrees_with_the_reference() {
     let fixtures = all();
-    assert!(fixtures.len() >= 20, "only {} fixtures", fixtures.len());
-    let mut wrong = Vec::new();
-    for fixture in fixtures {
-        match check(&fixture) {
-            Ok((error, _)) if error <= TOLERANCE => {}
-            Ok((error, place)) => wrong.push(format!("{}: {error:.1e} at {place}", fixture.name)),
+    let (mut wrong, mut statuses) = (Vec::new(), Vec::new());
+    for (fixture, result) in fixtures.iter().zip(check_all(&fixtures)) {
+        match result {
+            Ok((error, _, family)) if error <= TOLERANCE => statuses.push(Status::of(fixture, &family, error)),
+            Ok((error, place, _)) => wrong.push(format!("{}: {error:.1e} at {place}", fixture.name)),
             Err(message) => wrong.push(format!("{}: {message}", fixture.name)),
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    record(&statuses);
 }
 
 #[test]

@@ -103,6 +103,11 @@ impl Fixture {
             .collect()
     }
 
+    /// What made the reference: `transformers 5.23.0`, `transcription`.
+    pub fn made_with(&self) -> String {
+        self.json("about.json")["reference"].as_str().unwrap().to_owned()
+    }
+
     /// Globs of names with the offset and scale of their weights.
     fn fill(&self) -> Vec<(String, f32, f32)> {
         let about = self.json("about.json");

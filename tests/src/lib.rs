@@ -8,5 +8,6 @@ pub mod golden;
 pub mod numbers;
 pub mod rundir;
 pub mod scene;
+pub mod status;
 pub mod tables;
 pub mod weights;

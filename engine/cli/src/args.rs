@@ -152,8 +152,35 @@ pub(crate) enum FamiliesCommand {
         #[command(flatten)]
         families: FamilyDirs,
     },
-    /// List the functions that equations may call
-    Functions,
+    /// Write a first descriptor for a model, by comparing its config and tensor names with the known families
+    New(NewFamilyArgs),
+    /// Explain the functions that equations may call: shapes, formulas, options with their defaults
+    Functions {
+        /// Only this one
+        name: Option<String>,
+        /// Print one JSON object instead of text
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// What `families new` takes.
+#[derive(Args, Debug)]
+pub(crate) struct NewFamilyArgs {
+    /// The model's folder, with `config.json` and safetensors files
+    #[arg(long, value_name = "MODEL", value_hint = ValueHint::DirPath)]
+    pub(crate) from: String,
+    /// Id of the new family; default: the `model_type` of config.json
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// Start from this family instead of the nearest one
+    #[arg(long, value_name = "ID")]
+    pub(crate) parent: Option<String>,
+    /// The folder that the file is written into
+    #[arg(long, value_name = "DIR", default_value = "families", value_hint = ValueHint::DirPath)]
+    pub(crate) out: PathBuf,
+    #[command(flatten)]
+    pub(crate) families: FamilyDirs,
 }
 
 /// What `schema` takes.

@@ -9,7 +9,7 @@ use sli_config::family::FamilyFile;
 use sli_config::{Diagnostic, SourceFile};
 use sli_model::ModelPlan;
 
-use crate::check::{Reached, check, reach, unhandled_keys};
+use crate::check::{Reached, check, reach, unhandled, unhandled_keys};
 use crate::compile::compile;
 use crate::flat::{Flat, FlatValue, Table, merge};
 
@@ -56,6 +56,11 @@ impl Descriptor {
         } else {
             Err(errors)
         }
+    }
+
+    /// Keys of a config.json that this family does nothing with.
+    pub fn unhandled(&self, config: &Json) -> Vec<String> {
+        unhandled_keys(&self.flat, &self.reached, config)
     }
 
     /// The flattened family as TOML, each entry with the file that states it.
@@ -209,7 +214,7 @@ impl Family for Descriptor {
         if let Some(error) = refusal_of_format(config) {
             return Err(vec![error]);
         }
-        let mut errors = unhandled_keys(&self.flat, &self.reached, config);
+        let mut errors = unhandled(&self.flat, &self.reached, config);
         match compile(&self.flat, &self.reached, config) {
             Ok(plan) if errors.is_empty() => Ok(plan),
             Ok(_) => Err(errors),

@@ -10,10 +10,12 @@ mod descriptor;
 mod expr;
 mod flat;
 mod functions;
+mod parity;
 mod prune;
 mod registry;
 mod value;
 
 pub use descriptor::{Descriptor, Family};
-pub use functions::signatures;
+pub use functions::{FunctionDoc, reference, signatures};
+pub use parity::{Parity, parity};
 pub use registry::Registry;

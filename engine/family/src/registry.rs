@@ -14,7 +14,7 @@ use crate::descriptor::Descriptor;
 use crate::expr::parse;
 use crate::flat::Flat;
 
-static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../families");
+pub(crate) static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../families");
 
 /// How many files a chain of `extends` and `include` may have.
 const MAX_CHAIN: usize = 32;

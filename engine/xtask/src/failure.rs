@@ -95,9 +95,9 @@ pub(crate) enum Failure {
         /// What it is needed for, as a clause.
         needed_for: &'static str,
     },
-    /// Committed schemas are not what the types say.
-    #[error("out of date: {}. Run `cargo xtask schemas` and commit what it writes.", files.join(", "))]
-    StaleSchemas {
+    /// Committed files are not what the code says.
+    #[error("out of date: {}. Run `cargo xtask generate` and commit what it writes.", files.join(", "))]
+    Stale {
         /// The files, as paths in the repository.
         files: Vec<String>,
     },

@@ -7,13 +7,13 @@
 mod bundle;
 mod failure;
 mod fetch;
+mod generated;
 mod interrupt;
 mod libtorch;
 mod models;
 mod pip;
 mod python;
 mod say;
-mod schemas;
 mod stamp;
 mod steps;
 mod unpack;
@@ -44,9 +44,9 @@ enum Command {
     Test,
     /// Fetch the real models that tests use into `.deps/models/`
     Models,
-    /// Write the JSON schemas of the user's files into `schemas/`
-    Schemas {
-        /// Write nothing; fail where a committed schema is not what the types say now
+    /// Write the files that the code states: the JSON schemas in `schemas/`, `docs/functions.md`
+    Generate {
+        /// Write nothing; fail where a committed file is not what the code says now
         #[arg(long)]
         check: bool,
     },
@@ -72,8 +72,8 @@ fn run(command: &Command, workspace: &Workspace) -> Result<(), Failure> {
         Command::Demo => steps::demo(workspace),
         Command::Test => steps::test(workspace),
         Command::Models => models::ensure(workspace),
-        Command::Schemas { check: false } => schemas::write(workspace),
-        Command::Schemas { check: true } => schemas::check(workspace),
+        Command::Generate { check: false } => generated::write(workspace),
+        Command::Generate { check: true } => generated::check(workspace),
         Command::Python => python::ensure(workspace).map(drop),
         Command::Parity { arguments } => python::script(workspace, "tests/parity/generate.py", arguments),
         Command::QuickstartModel { arguments } => python::script(workspace, "pipelines/quickstart/train.py", arguments),

@@ -90,6 +90,8 @@ def old_modernbert_decoder(config: dict) -> dict:
 
 
 WIDE = (13, 21)
+EURO = DECODER | dict(num_hidden_layers=2, hidden_size=48, pad_token_id=0)
+OUTPUT = {"class_logits": "@logits", "logits": None}
 CASES = {
     "bert": case("BertForPreTraining", "masked-language-model head, pooler and next-sentence head", BERT),
     "bert_mlm": case("BertForMaskedLM", "no pooler; another activation", BERT, hidden_act="gelu_new"),
@@ -223,16 +225,24 @@ CASES = {
         computed=("*.embed_positions.weight",), points={"class_logits": "classifier.out_proj", "logits": None},
     ),
     "eurobert": case(
-        "EuroBertForMaskedLM", "Llama without the causal mask", DECODER, num_hidden_layers=2, hidden_size=48, pad_token_id=0,
+        "EuroBertForMaskedLM", "Llama without the causal mask", EURO,
         layers={"encoder": "model.layers"}, rope_parameters=rope("default", 250000.0), bites={"rope_parameters": rope("default")},
     ),
     "eurobert_old_config": case(
-        "EuroBertForMaskedLM", "config.json of the public repositories", DECODER, num_hidden_layers=2, hidden_size=48, pad_token_id=0,
+        "EuroBertForMaskedLM", "config.json of the public repositories", EURO,
         layers={"encoder": "model.layers"}, rope_parameters=rope("default", 250000.0), rewrite=old_eurobert, same_as="eurobert",
     ),
     "eurobert_bare": case(
         "EuroBertModel", "no prefix; eps by default", DECODER, num_hidden_layers=2, pad_token_id=0, layers={"encoder": "layers"},
         rewrite=lambda c: {k: v for k, v in c.items() if k != "rms_norm_eps"},
+    ),
+    "eurobert_classes": case(
+        "EuroBertForSequenceClassification", "classifier of every token, then the mean", EURO, num_labels=5,
+        layers={"encoder": "model.layers"}, points=OUTPUT, bites={"classifier_pooling": "mean"},
+    ),
+    "eurobert_mean": case(
+        "EuroBertForSequenceClassification", "the mean of the tokens, then the classifier", EURO, num_labels=5,
+        layers={"encoder": "model.layers"}, classifier_pooling="mean", points=OUTPUT, bites={"classifier_pooling": "bos"},
     ),
     "modernbert": case(
         "ModernBertForMaskedLM", "every third layer sees all, the others 6 tokens to both sides; two ropes", LOCAL, lengths=WIDE,

@@ -30,7 +30,7 @@ class Case:
     # Stack -> path of its list of layers in the model; empty: found by the usual names.
     layers: dict = field(default_factory=dict)
     # Point -> path of the module whose output it is, beside those found by the usual names; null drops a point. A path that
-    # ends in ' gives its transpose (channels first).
+    # ends in ' gives its transpose (channels first), `@name` an attribute of the model's output.
     points: dict = field(default_factory=dict)
     # Glob of tensor names -> [offset, scale]: elements are offset + scale * u instead of the usual rule.
     fill: dict = field(default_factory=dict)

@@ -48,10 +48,10 @@ LFM2 = dict(
     num_key_value_heads=2, max_position_embeddings=64, bos_token_id=1, eos_token_id=2,
     layer_types=["conv", "full_attention", "conv"],
 )
-# The norm after the rule is blind to the size of its input: a larger eps keeps rows that nearly vanish from being noise.
+# The norm after the rule is blind to the size of its input: with a larger eps rows that nearly vanish are not noise.
 DELTA = DECODER | dict(
-    rms_norm_eps=1e-3, num_hidden_layers=2, head_dim=16, layer_types=["linear_attention", "full_attention"], linear_num_key_heads=2,
-    linear_num_value_heads=4, linear_key_head_dim=6, linear_value_head_dim=10,
+    rms_norm_eps=1e-3, num_hidden_layers=2, head_dim=16, layer_types=["linear_attention", "full_attention"],
+    linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=6, linear_value_head_dim=10,
 )
 DELTA_MOE = dict(
     num_experts=6, num_experts_per_tok=2, moe_intermediate_size=20, shared_expert_intermediate_size=28,
@@ -116,15 +116,14 @@ def zamba2_old(config: dict) -> dict:
 
 
 def lfm2_old(config: dict) -> dict:
-    full = [i for i, k in enumerate(config["layer_types"]) if k == "full_attention"]
-    config = old_form(config, without=("intermediate_size",) if "full_attn_idxs" in config else ()) | dict(
-        tie_embedding=True, theta=1e6, use_pos_enc=True)
-    if config["model_type"] == "lfm2":
-        return config | dict(full_attn_idxs=full, block_ff_dim=config["block_ff_dim"] if "block_ff_dim" in config else 60,
-                             block_dim=32, block_norm_eps=1e-5, block_use_swiglu=True, block_mlp_init_scale=1.0,
-                             block_out_init_scale=1.0, block_use_xavier_init=True, conv_dim=32, conv_dim_out=32,
-                             conv_use_xavier_init=True, num_heads=4)
-    return config | dict(layer_types=["full_attention" if i in full else "conv" for i in range(config["num_hidden_layers"])])
+    config = old_form(config) | dict(tie_embedding=True, layer_types=config["layer_types"])
+    if config["model_type"] == "lfm2_moe":
+        return config
+    full = [i for i, kind in enumerate(config.pop("layer_types")) if kind == "full_attention"]
+    return config | dict(
+        full_attn_idxs=full, block_dim=32, block_ff_dim=config.pop("intermediate_size"), block_norm_eps=1e-5,
+        block_use_swiglu=True, block_mlp_init_scale=1.0, block_out_init_scale=1.0, block_use_xavier_init=True,
+        conv_dim=32, conv_dim_out=32, conv_use_xavier_init=True, num_heads=4, theta=1e6, use_pos_enc=True)
 
 
 def by_interval(config: dict) -> dict:
@@ -193,8 +192,8 @@ CASES = {
     ),
     "bamba_bias": case(
         "BambaForCausalLM", "biases everywhere, one group, tied head", HYBRID | SSD, attn_layer_indices=[0, 2],
-        mamba_n_groups=1, mamba_proj_bias=True, mamba_conv_bias=False, attention_bias=True, mlp_bias=True, hidden_act="relu",
-        tie_word_embeddings=True, bites={"hidden_act": "silu"},
+        mamba_n_groups=1, mamba_proj_bias=True, mamba_conv_bias=False, attention_bias=True, mlp_bias=True,
+        hidden_act="relu", tie_word_embeddings=True, bites={"hidden_act": "silu"},
     ),
     "bamba_old_config": case(
         "BambaForCausalLM", "the model of `bamba_fast` in the form before transformers 5", HYBRID | SSD,
@@ -203,18 +202,19 @@ CASES = {
     "bamba_fast": case("BambaForCausalLM", "no limits on dt", HYBRID | SSD, attn_layer_indices=[1]),
     "falcon_h1": case(
         "FalconH1ForCausalLM", "every multiplier, no norm in the mixer", H1, **MULTIPLIERS, bites={
-            "key_multiplier": 1.0, "ssm_in_multiplier": 1.0, "attention_in_multiplier": 1.0, "mlp_multipliers": [1.0, 1.0],
-            "ssm_multipliers": [1.0] * 5, "lm_head_multiplier": 1.0, "embedding_multiplier": 1.0},
+            "key_multiplier": 1.0, "ssm_in_multiplier": 1.0, "attention_in_multiplier": 1.0,
+            "mlp_multipliers": [1.0, 1.0], "ssm_multipliers": [1.0] * 5, "lm_head_multiplier": 1.0,
+            "embedding_multiplier": 1.0},
     ),
     "falcon_h1_norm": case(
-        "FalconH1ForCausalLM", "norm before the gate, two groups, biases", H1, mamba_rms_norm=True, mamba_proj_bias=True,
-        projectors_bias=True, attention_bias=True, mlp_bias=True, hidden_act="gelu",
+        "FalconH1ForCausalLM", "norm before the gate, two groups, biases", H1, mamba_rms_norm=True,
+        mamba_proj_bias=True, projectors_bias=True, attention_bias=True, mlp_bias=True, hidden_act="gelu",
         bites={"mamba_norm_before_gate": False, "hidden_act": "silu"},
     ),
     "falcon_h1_norm_after": case(
         "FalconH1ForCausalLM", "norm after the gate, width from mamba_expand, tied head", H1, mamba_rms_norm=True,
-        mamba_norm_before_gate=False, mamba_d_ssm=None, mamba_d_head=16, tie_word_embeddings=True, time_step_limit=(0.5, 0.8),
-        bites={"time_step_limit": (0.0, float("inf"))},
+        mamba_norm_before_gate=False, mamba_d_ssm=None, mamba_d_head=16, tie_word_embeddings=True,
+        time_step_limit=(0.5, 0.8), bites={"time_step_limit": (0.0, float("inf"))},
     ),
     "falcon_h1_old_config": case(
         "FalconH1ForCausalLM", "the model of `falcon_h1` in the form before transformers 5", H1, **MULTIPLIERS,
@@ -226,7 +226,8 @@ CASES = {
     ),
     "nemotron_h_pattern": case(
         "NemotronHForCausalLM", "config.json of the 8B: letters for the layers, other spellings", NEMOTRON,
-        layers_block_type=["mamba", "mlp", "attention", "mlp"], time_step_min=0.7, rewrite=nemotron_8b, same_as="nemotron_h",
+        layers_block_type=["mamba", "mlp", "attention", "mlp"], time_step_min=0.7, rewrite=nemotron_8b,
+        same_as="nemotron_h",
     ),
     "nemotron_h_moe": case(
         "NemotronHForCausalLM", "Nemotron 3 Nano: experts behind sigmoids and a shared one", NANO,
@@ -246,7 +247,8 @@ CASES = {
     ),
     "jamba_dense": case(
         "JambaForCausalLM", "no experts (one per layer), biases, tied head", JAMBA, num_experts=1, mamba_proj_bias=True,
-        mamba_conv_bias=False, mamba_dt_rank=5, tie_word_embeddings=True, hidden_act="relu", bites={"hidden_act": "silu"},
+        mamba_conv_bias=False, mamba_dt_rank=5, tie_word_embeddings=True, hidden_act="relu",
+        bites={"hidden_act": "silu"},
     ),
     "jamba_old_config": case(
         "JambaForCausalLM", "the model of `jamba` with config.json as of Jamba 0.1", JAMBA, num_experts=4,
@@ -268,8 +270,8 @@ CASES = {
         fill={"*recurrent_param": [-5.0, 1.0]},
     ),
     "recurrent_gemma_old_config": case(
-        "RecurrentGemmaForCausalLM", "the model of `recurrent_gemma` with config.json as of the 2B", GRIFFIN, lengths=LONG,
-        rewrite=griffin_old, same_as="recurrent_gemma",
+        "RecurrentGemmaForCausalLM", "the model of `recurrent_gemma` with config.json as of the 2B", GRIFFIN,
+        lengths=LONG, rewrite=griffin_old, same_as="recurrent_gemma",
     ),
     "zamba": case(
         "ZambaForCausalLM", "two uses of one shared transformer, two Mamba heads, tied head", ZAMBA, num_hidden_layers=6,
@@ -287,7 +289,7 @@ CASES = {
     ),
     "zamba2": case(
         "Zamba2ForCausalLM", "two shared transformers, adapters on q, k, v and on the MLP, rope; dt clamped from below",
-        ZAMBA2, use_shared_attention_adapter=True, use_mem_rope=True, time_step_min=0.7,
+        ZAMBA2, use_shared_attention_adapter=True, use_mem_rope=True, time_step_min=0.7, rms_norm_eps=1e-3,
         bites={"time_step_min": 0.001, "use_mem_rope": False},
     ),
     "zamba2_plain": case(
@@ -297,7 +299,8 @@ CASES = {
     ),
     "zamba2_old_config": case(
         "Zamba2ForCausalLM", "the model of `zamba2` in the form before transformers 5", ZAMBA2,
-        use_shared_attention_adapter=True, use_mem_rope=True, time_step_min=0.7, rewrite=zamba2_old, same_as="zamba2",
+        use_shared_attention_adapter=True, use_mem_rope=True, time_step_min=0.7, rms_norm_eps=1e-3,
+        rewrite=zamba2_old, same_as="zamba2",
     ),
     "lfm2": case("Lfm2ForCausalLM", "width of the MLP as it is, tied head", LFM2, block_auto_adjust_ff_dim=False),
     "lfm2_bias": case(
@@ -306,8 +309,8 @@ CASES = {
         bites={"norm_eps": 1e-1},
     ),
     "lfm2_old_config": case(
-        "Lfm2ForCausalLM", "the model of `lfm2` with config.json as first published", LFM2, block_auto_adjust_ff_dim=False,
-        rewrite=lfm2_old, same_as="lfm2",
+        "Lfm2ForCausalLM", "the model of `lfm2` with config.json as first published", LFM2,
+        block_auto_adjust_ff_dim=False, rewrite=lfm2_old, same_as="lfm2",
     ),
     "lfm2_moe": case(
         "Lfm2MoeForCausalLM", "one dense layer, a bias that steers the choice", LFM2, **LFM2_MOE,
@@ -327,8 +330,8 @@ CASES = {
     ),
     "qwen3_next_dense": case(
         "Qwen3NextForCausalLM", "an MLP in layer 0, biases, as many value heads as keys, tied head, weights as they are",
-        DELTA, **DELTA_MOE, mlp_only_layers=[0], attention_bias=True, linear_num_value_heads=2, tie_word_embeddings=True,
-        norm_topk_prob=False,
+        DELTA, **DELTA_MOE, mlp_only_layers=[0], attention_bias=True, linear_num_value_heads=2,
+        tie_word_embeddings=True, norm_topk_prob=False,
     ),
     "qwen3_next_old_config": case(
         "Qwen3NextForCausalLM", "the model of `qwen3_next` with config.json as first published", DELTA, **DELTA_MOE,
@@ -353,7 +356,8 @@ CASES = {
     "qwen3_5_text_tied": case(
         "Qwen3_5ForCausalLM", "biases, half of each head rotated, tied head", DELTA, attention_bias=True,
         rope_parameters=rope("default", 1e6, partial_rotary_factor=0.5, mrope_section=[1, 1, 2], mrope_interleaved=True),
-        tie_word_embeddings=True, linear_num_value_heads=2, hidden_act="gelu", bites={"hidden_act": "silu"},
+        tie_word_embeddings=True, linear_num_value_heads=2, hidden_act="gelu",
+        bites={"hidden_act": "silu"},
     ),
     "qwen3_5_text_prefix": case(
         "Qwen3_5ForCausalLM", "names as in the public multimodal files, key heads as wide as value heads", DELTA,

@@ -1,7 +1,7 @@
 """The encoders of Jina embeddings v2, both codes of them (`feed_forward_type`, symmetric ALiBi; `qk-post-norm`).
 
 Written from the paper (arXiv 2310.19923) and from what is public about the two codes, the second of which norms queries and
-keys, adds a norm after the block's own, and gates with the other half. Checked against independent ports of both codes.
+keys, adds a norm after the block's own, and gates with the other half. Compared with independent ports of both (read, not run).
 """
 
 import math

@@ -1,6 +1,6 @@
 """NLLB-200 MoE (model_type `nllb-moe`): an encoder-decoder whose every n-th layer mixes two experts of many.
 
-Written from the paper (NLLB, section on mixtures of experts) and the class of transformers 4.57; the experts of
+Written from the paper (NLLB, section on mixtures of experts) and the class of transformers 4 (public copies of it); the experts of
 transformers 5 read the router's mask as expert numbers and so run the experts 0 and 1 only. A token takes the two
 experts of largest probability, weights divided by their sum; each expert's output is multiplied by
 1 - moe_token_dropout, also at inference. Without a padded batch the capacity at inference (all tokens) drops nothing.

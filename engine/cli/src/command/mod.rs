@@ -3,6 +3,8 @@
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod families;
+mod families_new;
+mod functions;
 pub(crate) mod inspect;
 pub(crate) mod plan;
 pub(crate) mod report;

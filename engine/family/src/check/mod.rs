@@ -64,16 +64,24 @@ fn dead_values(flat: &Flat, reached: &Reached) -> Vec<Diagnostic> {
 }
 
 /// Keys of config.json that nothing handles. A key whose value is null counts as absent.
-pub(crate) fn unhandled_keys(flat: &Flat, reached: &Reached, config: &Json) -> Vec<Diagnostic> {
+pub(crate) fn unhandled_keys(flat: &Flat, reached: &Reached, config: &Json) -> Vec<String> {
+    let handled = |key: &str| reached.keys.contains(key) || is_harmless(key) || flat.ignore_config.contains_key(key);
+    let keys = config.as_object().into_iter().flatten();
+    keys.filter(|(key, value)| !value.is_null() && !handled(key))
+        .map(|(key, _)| key.clone())
+        .collect()
+}
+
+/// An error for each key that nothing handles.
+pub(crate) fn unhandled(flat: &Flat, reached: &Reached, config: &Json) -> Vec<Diagnostic> {
     let Some(map) = config.as_object() else {
         return vec![Diagnostic::error("config.json is not a map of keys")];
     };
-    let handled = |key: &str| reached.keys.contains(key) || is_harmless(key) || flat.ignore_config.contains_key(key);
     let known: HashSet<&str> = reached.keys.iter().map(String::as_str).collect();
-    map.iter()
-        .filter(|(key, value)| !value.is_null() && !handled(key))
-        .map(|(key, value)| {
-            let mut shown = value.to_string();
+    unhandled_keys(flat, reached, config)
+        .iter()
+        .map(|key| {
+            let mut shown = map[key].to_string();
             if shown.len() > 60 {
                 shown = format!("{}…", shown.chars().take(57).collect::<String>());
             }

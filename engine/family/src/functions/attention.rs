@@ -8,20 +8,75 @@ use crate::compile::R;
 use crate::value::Val;
 
 pub(super) const FUNCTIONS: &[Function] = functions! {
+    /// x [N, H, D]: the first `width` features of each head turned by the angles position * frequency, the rest passed
+    /// on (arXiv 2104.09864). Pairs are (j, j + width/2), or (2j, 2j+1) if the rope is `interleaved`. A null rope gives
+    /// x itself, so a layer without positions is a value of `[values]`. `at`: positions [N] or [N, A]; the default is
+    /// the positions of x's token set. Angles, cos and sin in f32. Frequencies that depend on the length use each
+    /// sequence's own.
     "rotary" 2..=3 [] "rotary(x, rope, at)" => rotary;
+    /// q [N, H, D], k [M, K, D], v [M, K, F] -> [N, H, F]. K divides H; head h uses key head floor(h K / H): groups
+    /// need no `repeat_heads`. Per sequence, in this order: score = scale * q·k; + `bias`; `softcap`; mask; `sinks`;
+    /// softmax in f32; times v. q may be of another token set than k and v: cross-attention needs no option. A row that
+    /// sees no key gives 0. q and k in masks and biases are indices within the sequence, independent of positions.
+    /// * `causal` (false): k <= q, or k < `prefix`[q].
+    /// * `window` (null): q - k < window, and if not causal also k - q < window. Two-sided windows of other libraries
+    ///   that count both sides (|q - k| <= w/2) are w/2 + 1 here.
+    /// * `chunk` (null): floor(q / chunk) = floor(k / chunk).
+    /// * `scale` (null: 1 / sqrt(D)): the factor on q·k.
+    /// * `softcap` (null): c tanh(score / c).
+    /// * `bias` (null): a score bias; several add with `+`; -inf hides a key.
+    /// * `prefix` (null): integers [N]; keys before that index are seen by a causal query too.
+    /// * `sinks` (null): [H], or the name of a parameter: one more logit per head that takes probability and gives no
+    ///   value.
+    /// * `lse` (false): gives {y [N, H, F], lse [N, H]}, lse the log of the softmax' denominator, for `join_attention`.
+    ///
+    /// Every option takes null, so each can be a value that a child changes. (Softcap: arXiv 2408.00118; sinks: arXiv
+    /// 2309.17453 as in gpt-oss.)
     "attend" 3..=3 ["causal", "window", "chunk", "scale", "softcap", "bias", "prefix", "sinks", "lse"]
         "attend(q, k, v, {causal, window, chunk, scale, softcap, bias, prefix, sinks, lse})" => attend;
+    /// Score bias -slope_h (q - k) scale (arXiv 2108.12409). With n the largest power of two <= H: slopes 2^(-8 (j+1) /
+    /// n) for the first n heads, 2^(-4 (2j+1) / n), j from 0, for the rest, as in the authors' code.
+    /// * `scale` (1): a factor on the bias; models that add ALiBi before scaling the scores need 1/sqrt(D).
+    /// * `max` (8): the exponents are multiplied by max / 8 (MPT's `alibi_bias_max`).
+    /// * `symmetric` (false): abs(q - k), for encoders.
     "alibi" 1..=1 ["scale", "max", "symmetric"] "alibi(H, {scale = 1, max = 8, symmetric})" => alibi;
+    /// Score bias of T5's buckets (arXiv 1910.10683): table[bucket, head]. With d = k - (q + ahead) and n = buckets.
+    /// Bidirectional: n /= 2, b0 = n if d > 0 else 0, d = abs d. Else b0 = 0, d = max(-d, 0). With m = n / 2 the bucket
+    /// is b0 + d for d < m, else b0 + min(m + floor(ln(d / m) / ln(max_distance / m) (n - m)), n - 1), in f32. The
+    /// table [B, H] has B = buckets rows; [N, B, H]: each query its own.
+    /// * `buckets`, `max_distance` (needed).
+    /// * `bidirectional` (false): buckets for keys after the query too; encoders.
+    /// * `ahead` (0): the query stands that much later than its index.
     "relative_bias" 1..=1 ["buckets", "max_distance", "bidirectional", "ahead"]
         "relative_bias(table, {buckets, max_distance, bidirectional, ahead = 0})" => relative_bias;
+    /// Score bias x_q·table[r], r = clamp(floor(B / 2) + b(q - k), 0, B - 1); table [B, H, D], or [B, 1, D] for all
+    /// heads (DeBERTa, arXiv 2006.03654; Transformer-XL, arXiv 1901.02860). b is the identity, or with buckets n, m = n / 2: d
+    /// if abs d <= m, else sign(d) (m + ceil((m - 1) ln(abs d / m) / ln((max_distance - 1) / m))). Not scaled: multiply
+    /// x or give `scale` to match the model.
+    /// * `side` ('query'): 'key' gives x_k·table[r].
+    /// * `buckets`, `max_distance` (the plain distance): both or none.
     "relative_scores" 2..=2 ["side", "buckets", "max_distance"]
         "relative_scores(x, table, {side = 'query', buckets, max_distance})" => relative_scores;
+    /// Score bias x_q·table[types_q = types_k ? 0 : 1]; table [2, H, D], types [N]. (XLNet, arXiv 1906.08237, section
+    /// 2.5; mind the order of the two rows in other models.)
     "segment_scores" 3..=3 [] "segment_scores(x, table, types)" => segment_scores;
+    /// [2L + 1] integers -L .. L, L the longest sequence of the batch: what a table of relative positions is computed
+    /// from.
     "distances" 0..=0 [] "distances()" => distances;
+    /// t [M, H] -> score bias t[key, head], the same for every query. State of a step-by-step run: t beside k.
     "key_bias" 1..=1 [] "key_bias(t)" => key_bias;
+    /// Score bias: 0 for the n best keys of each query among itself and those before, -inf elsewhere; with fewer than
+    /// n, all. The score of key t for query s is sum_h weight_sh relu(q_sh·k_t); of equal ones the earlier key wins. q
+    /// [N, H, D], k [N, 1, D], weight [N, H]. (The indexer of DeepSeek-V3.2, as in its public inference code.)
     "top_keys" 4..=4 [] "top_keys(q, k, weight, n)" => top_keys;
+    /// [N, C] -> [N', C], a new token set: sums of n tokens each, per sequence. A rest joins the last block; fewer than
+    /// n tokens give no block. (LongT5's global tokens, arXiv 2112.07916, section 3.1.2.)
     "block_sums" 2..=2 [] "block_sums(x, n)" => block_sums;
+    /// The bias with the query index replaced by min(floor(q / n), keys - 1): a bias towards the rows that `block_sums`
+    /// made.
     "by_block" 2..=2 [] "by_block(bias, n)" => by_block;
+    /// [N, H, F]: one softmax over the keys of several attentions of the same queries: sum_p e^(lse_p - m) y_p / sum_p
+    /// e^(lse_p - m), m the largest. Each part comes from `attend(…, {'lse': true})`; a part without keys counts 0.
     "join_attention" 1..=1 [] "join_attention([p, …])" => join_attention;
 };
 

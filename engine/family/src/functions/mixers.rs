@@ -7,16 +7,57 @@ use crate::compile::R;
 use crate::value::Val;
 
 pub(super) const FUNCTIONS: &[Function] = functions! {
+    /// x [N, C], weight [C, 1, K] -> [N, C]: depthwise, y_t = bias + sum_j w_j x_(t - (K-1) + j): the last tap meets
+    /// the token itself; zeros before each sequence. `<module>.weight` and, where the checkpoint has it,
+    /// `<module>.bias`. A list of modules: their weights joined along the channels, without their biases. State of a
+    /// step-by-step run: K - 1 rows. (Mamba, arXiv 2312.00752.)
+    /// * `bias` (what the checkpoint has): a tensor, or `false`.
     "causal_conv1d" 2..=2 ["bias"] "causal_conv1d(x, 'module', ['m1', …] or W, {bias})" => causal_conv1d;
+    /// x [N, .., C], dt like x, A [.., C, S], B [N, .., S], C [N, .., S] -> like x: h = exp(dt A) h + dt x B, y = h·C,
+    /// from h = 0 before each sequence. `..` is nothing, or heads with their own B and C. A is the negative number
+    /// (`-exp(param('A_log'))`); the skip D x and the gate are equations. States in f32. (Mamba, arXiv 2312.00752,
+    /// section 3.2.)
     "selective_scan" 5..=5 [] "selective_scan(x, dt, A, B, C)" => selective_scan;
+    /// a [N, C], b [N, C] -> [N, C]: h_t = a_t h_(t-1) + b_t, from 0 before each sequence, in f32. (RG-LRU, arXiv
+    /// 2402.19427, section 2.4.)
     "recurrence" 2..=2 [] "recurrence(a, b)" => recurrence;
+    /// q [N, G, K], k [N, G, K], v [N, H, V] -> [N, H, V]. G divides H; head h reads q, k of head floor(h G / H). q and
+    /// k null: ones of width 1. A state S [H, K, V] per sequence, zero before its first token, in f32. Per token, w =
+    /// exp(decay), ' = transpose: S = diag(w) S + k v', then y = q' S. q is not scaled: do it yourself.
+    /// * `decay` (0): the LOG of the decay, broadcasts to [N, H, K]; `per_head(g)` for [H] or [N, H].
+    /// * `beta` b, broadcasts to [N, H, 1]: S = diag(w) S, then S = S + b k (v - k' S)'. (Delta rule, arXiv 2406.06484;
+    ///   gated, arXiv 2412.06464.)
+    /// * `erase` [a, b], each [N, G, K]: S = diag(w) S + b (a' S_old) + k v'. (RWKV-7, arXiv 2503.14456.) Not with
+    ///   `beta`.
+    /// * `bonus` u [H, K]: y = q' (S_old + diag(u) k v'). (RWKV-4 to 6, arXiv 2404.05892.)
+    /// * `gain` g, broadcasts to [N, H, 1]: k v' enters as exp(g) k v'. Plain form only, decay per head.
+    /// * `normalize`: 'sum': y / n, n the same y with v = 1 (RWKV-4, arXiv 2305.13048); 'max1': y / max(abs n, 1)
+    ///   (mLSTM, arXiv 2405.04517). S and n are kept divided by exp(m), m_t = max(decay + m_(t-1), gain_t), so nothing
+    ///   overflows. `beta` and `erase` go with neither `bonus`, `gain` nor `normalize`. Computed in chunks, exactly
+    ///   (section 12 of the language). Covers RetNet (arXiv 2307.08621), lightning attention, GLA (arXiv 2312.06635),
+    ///   Mamba-2 (arXiv 2405.21060) as `linear_scan(C, B, u * per_head(dt), {'decay': per_head(dt * A)})`.
     "linear_scan" 3..=3 ["decay", "beta", "erase", "bonus", "gain", "normalize"]
         "linear_scan(q, k, v, {decay, beta, erase: [a, b], bonus, gain, normalize})" => linear_scan;
+    /// x [N, C], h [L, C] -> [N, C]: y_t = sum over s <= t of h[t - s] x_s, in f32, by FFT. L must reach the longest
+    /// sequence. (Hyena, arXiv 2302.10866.)
     "long_conv" 2..=2 [] "long_conv(x, h)" => long_conv;
+    /// x [N, C], poles and residues [C, S, 2] (re, im) -> [N, C]: z = p z + x complex, S per channel, y = Re(sum_j r_j
+    /// z_j). The poles are p itself, not its logarithm. (StripedHyena; arXiv 2310.18780.)
     "modal_conv" 3..=3 [] "modal_conv(x, poles, residues)" => modal_conv;
+    /// x [N, H, D], w [N, H, K] or [H, K] -> [N, H, D]: y_t = sum_j w[t, h, j] x[t + j - (K-1)/2], zeros outside the
+    /// sequence; K odd. For whole sequences. (arXiv 1901.10430; ConvBERT, arXiv 2008.02496.)
     "dynamic_conv" 2..=2 [] "dynamic_conv(x, w)" => dynamic_conv;
+    /// x [N, A], W [B, A/groups, K] -> [N', B] along the rows of each sequence, zeros around it; N' = floor((n + pads -
+    /// dilation (K-1) - 1) / stride) + 1 rows of n: a new token set, the same one if stride is 1 and the padding keeps
+    /// every length. `<module>.weight` and, where the checkpoint has it, `<module>.bias`. For whole sequences. As
+    /// PyTorch's `Conv1d`.
+    /// * `stride` (1), `groups` (1), `dilation` (1).
+    /// * `padding` (0): zeros on both sides, or [before, after].
+    /// * `bias` (what the checkpoint has): a tensor, or `false`.
     "row_conv" 2..=2 ["stride", "padding", "groups", "dilation", "bias"]
         "row_conv(x, 'module' or W, {stride = 1, padding = 0, groups = 1, dilation = 1, bias})" => row_conv;
+    /// [N, C] -> [N, C]: the real part of the 2-D discrete Fourier transform over the tokens of a sequence and the
+    /// features. For whole sequences. (FNet, arXiv 2105.03824, section 3.)
     "fourier" 1..=1 [] "fourier(x)" => fourier;
 };
 

@@ -8,6 +8,7 @@ mod mixers;
 mod norms;
 mod numbers;
 mod pointwise;
+mod reference;
 mod rope;
 mod shapes;
 
@@ -15,6 +16,7 @@ use crate::compile::R;
 use crate::value::Val;
 
 pub(crate) use call::Call;
+pub use reference::{FunctionDoc, reference, signatures};
 pub(crate) use rope::HANDLED as HANDLED_BY_ROPE;
 
 /// A function of the engine.
@@ -22,6 +24,8 @@ pub(crate) struct Function {
     pub(crate) name: &'static str,
     /// As documentation and messages show it.
     pub(crate) signature: &'static str,
+    /// Lines of Markdown: shapes, formula, every option with its default, the source.
+    pub(crate) doc: &'static [&'static str],
     /// Fewest and most positional arguments.
     pub(crate) arity: (usize, usize),
     /// Names its last map may hold.
@@ -29,41 +33,49 @@ pub(crate) struct Function {
     pub(crate) run: for<'c, 'a, 'p> fn(Call<'c, 'a, 'p>) -> R<Val>,
 }
 
-/// Writes a table of functions: `name(arity) [options] "signature" => handler`.
+/// Writes a table of functions: `/// doc`, then `name(arity) [options] "signature" => handler`.
 macro_rules! functions {
-    ($($name:literal $min:literal..=$max:literal [$($option:literal),*] $signature:literal => $run:path;)*) => {
-        &[$(Function { name: $name, signature: $signature, arity: ($min, $max), options: &[$($option),*], run: $run }),*]
+    ($(
+        $(#[doc = $doc:literal])+
+        $name:literal $min:literal..=$max:literal [$($option:literal),*] $signature:literal => $run:path;
+    )*) => {
+        &[$(Function {
+            name: $name,
+            signature: $signature,
+            doc: &[$($doc),+],
+            arity: ($min, $max),
+            options: &[$($option),*],
+            run: $run,
+        }),*]
     };
 }
 pub(crate) use functions;
 
-const TABLES: [&[Function]; 9] = [
-    numbers::FUNCTIONS,
-    matrices::FUNCTIONS,
-    norms::FUNCTIONS,
-    pointwise::FUNCTIONS,
-    shapes::FUNCTIONS,
-    attention::FUNCTIONS,
-    experts::FUNCTIONS,
-    mixers::FUNCTIONS,
-    rope::FUNCTIONS,
+/// The tables with the titles of their sections.
+const TABLES: [(&str, &[Function]); 10] = [
+    ("Plan values", numbers::FUNCTIONS),
+    ("Rotary parameters", rope::FUNCTIONS),
+    ("Numbers and tensors, elementwise", numbers::ELEMENTWISE),
+    ("Parameters and matrices", matrices::FUNCTIONS),
+    ("Norms", norms::FUNCTIONS),
+    ("Activations, limits, reductions", pointwise::FUNCTIONS),
+    ("Heads, features, rows", shapes::FUNCTIONS),
+    ("Attention and score biases", attention::FUNCTIONS),
+    ("Mixture of experts", experts::FUNCTIONS),
+    ("Convolutions and scans", mixers::FUNCTIONS),
 ];
+
+/// Every function.
+fn all() -> impl Iterator<Item = &'static Function> {
+    TABLES.iter().flat_map(|(_, table)| table.iter())
+}
 
 /// The function called `name`.
 pub(crate) fn find(name: &str) -> Option<&'static Function> {
-    TABLES.iter().flat_map(|t| t.iter()).find(|f| f.name == name)
+    all().find(|f| f.name == name)
 }
 
 /// All names, for suggestions.
 pub(crate) fn names() -> Vec<&'static str> {
-    TABLES.iter().flat_map(|t| t.iter()).map(|f| f.name).collect()
-}
-
-/// Name and signature of every function, in the order of the language's sections.
-pub fn signatures() -> Vec<(&'static str, &'static str)> {
-    TABLES
-        .iter()
-        .flat_map(|t| t.iter())
-        .map(|f| (f.name, f.signature))
-        .collect()
+    all().map(|f| f.name).collect()
 }

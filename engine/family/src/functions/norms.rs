@@ -7,9 +7,20 @@ use crate::compile::{Path, R};
 use crate::value::Val;
 
 pub(super) const FUNCTIONS: &[Function] = functions! {
+    /// (x - mean) / sqrt(var + eps) * (offset + weight) + bias over the last dim, with the biased variance, in f32
+    /// (arXiv 1607.06450). Weight and, where the checkpoint has it, bias are those of the module; a tensor is the
+    /// weight alone; null: neither. The weight may have several dims ([H, D] for x [N, H, D]: each head its own).
+    /// * `offset` (0): added to the weight. 1 for files that store weight - 1.
+    /// * `groups` (1): the last dim in that many equal parts, each normed by itself.
     "layer_norm" 3..=3 ["offset", "groups"] "layer_norm(x, 'module' or null, eps, {offset, groups})" => layer_norm;
+    /// x / sqrt(mean x² + eps) * (offset + weight) over the last dim, in f32 (arXiv 1910.07467). The weight is that of
+    /// the module or a tensor; null: none. No bias is read: a bias in the file is then an error as an unused tensor.
+    /// * `offset` (0): added to the weight. 1 for files that store weight - 1 (Gemma 1 to 3, Qwen3-Next).
+    /// * `groups` (1): the last dim in that many equal parts, each normed by itself.
     "rms_norm" 3..=3 ["offset", "groups"] "rms_norm(x, 'module' or null, eps, {offset, groups})" => rms_norm;
+    /// x / sqrt(sum x² + eps) over the last dim, in f32. `eps` stands under the root.
     "l2_norm" 1..=2 [] "l2_norm(x, eps = 0)" => l2_norm;
+    /// x / (sum over the last dim + eps), in f32. Renormalises the weights of chosen experts.
     "normalize" 1..=2 [] "normalize(x, eps = 0)" => normalize;
 };
 

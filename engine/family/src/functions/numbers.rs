@@ -10,34 +10,77 @@ use crate::expr::Node;
 use crate::value::Val;
 
 pub(super) const FUNCTIONS: &[Function] = functions! {
+    /// The first argument that exists and is not null; null if there is none. Later arguments are not evaluated. Only
+    /// here may a path into a map or list lead nowhere: `get(config.head_dim, config.hidden_size / heads)`,
+    /// `get(config.ssm_cfg.layer, 'Mamba1')`, `get(config.pattern[i], 'full')`. `get(config.key)` alone reads a key
+    /// that may be missing, as null.
     "get" 1..=16 [] "get(a, b, …)" => get;
-    "min" 1..=16 [] "min(a, b, …)" => smallest;
-    "max" 1..=16 [] "max(a, b, …)" => largest;
+    /// A number cut towards zero, a string of digits read, true as 1 and false as 0. Anything else is an error.
     "int" 1..=1 [] "int(x)" => int;
+    /// The number as a float.
     "float" 1..=1 [] "float(x)" => float;
+    /// Number of elements, members or characters.
     "len" 1..=1 [] "len(list, map or string)" => len;
+    /// Whether the list has an element equal to `x`, the map the key `x`, the string the part `x`.
     "contains" 2..=2 [] "contains(list, map or string, x)" => contains;
+    /// Whether the string `s` begins with `p`.
     "starts_with" 2..=2 [] "starts_with(s, p)" => starts_with;
+    /// Whether the string `s` ends with `p`.
     "ends_with" 2..=2 [] "ends_with(s, p)" => ends_with;
+    /// `s` without `p` at its beginning; `s` itself if it does not begin so.
     "strip_prefix" 2..=2 [] "strip_prefix(s, p)" => strip_prefix;
+    /// Stops with this text and the place. For a branch that must not be reached: `kind == 'a' ? 1 : error('…')`. What
+    /// can be told from config.json alone is better refused in `[[refuse]]`.
     "error" 1..=1 [] "error('text')" => error;
+    /// `v[i]` if `v` is a list (an index outside is an error), else `v` itself; null stays null. For keys that hold one
+    /// number or one per layer: `at(config.intermediate_size, i)`.
     "at" 2..=2 [] "at(v, i)" => at;
+    /// The index of the first element equal to `x`; none is an error.
     "index_of" 2..=2 [] "index_of(list, x)" => index_of;
+    /// An integer as text, for names put together with `+`; a string stays.
     "string" 1..=1 [] "string(i)" => string;
-    "bf16" 1..=1 [] "bf16(x)" => bf16;
+    /// z with Phi(z) = p, Phi the distribution of the standard normal; 0 < p < 1. (Gemma 3n's sparse activations: the
+    /// share of features that stay becomes a threshold.)
     "normal_quantile" 1..=1 [] "normal_quantile(p)" => normal_quantile;
+    /// m(a) = 0.1 a ln(`factor`) + 1, and 1 if `factor` <= 1: the attention factor of YaRN (arXiv 2309.00071, section
+    /// 3.4), which DeepSeek's models also multiply into the scale of attention, squared.
     "yarn_mscale" 2..=2 [] "yarn_mscale(factor, a)" => yarn_mscale;
+    /// List of the values of the map's keys that begin with `prefix`, in the order of the file.
     "values_of" 2..=2 [] "values_of(map, prefix)" => values_of;
+};
+
+/// Those that also take tensors.
+pub(super) const ELEMENTWISE: &[Function] = functions! {
+    /// The smallest number; a list counts as its elements. With two arguments of which one is a tensor: elementwise,
+    /// with broadcasting. An empty list is an error.
+    "min" 1..=16 [] "min(a, b, …)" => smallest;
+    /// The largest number; a list counts as its elements. With two arguments of which one is a tensor: elementwise,
+    /// with broadcasting. An empty list is an error.
+    "max" 1..=16 [] "max(a, b, …)" => largest;
+    /// Rounded to bfloat16, ties to even; the type stays. For constants that the model's code rounds: `bf16(sqrt(1.0 *
+    /// config.hidden_size))`.
+    "bf16" 1..=1 [] "bf16(x)" => bf16;
+    /// e to the power of `x`.
     "exp" 1..=1 [] "exp(x)" => exp;
+    /// The natural logarithm. log sigmoid(x) is `-softplus(-x)`, which does not overflow.
     "log" 1..=1 [] "log(x)" => log;
+    /// The square root.
     "sqrt" 1..=1 [] "sqrt(x)" => sqrt;
+    /// 1 / sqrt(x).
     "rsqrt" 1..=1 [] "rsqrt(x)" => rsqrt;
+    /// The sine.
     "sin" 1..=1 [] "sin(x)" => sin;
+    /// The cosine.
     "cos" 1..=1 [] "cos(x)" => cos;
+    /// The hyperbolic tangent.
     "tanh" 1..=1 [] "tanh(x)" => tanh;
+    /// The absolute value; an integer stays one.
     "abs" 1..=1 [] "abs(x)" => abs;
+    /// The largest whole number not above `x`: an integer of a number, of a tensor the same type.
     "floor" 1..=1 [] "floor(x)" => floor;
+    /// The smallest whole number not below `x`: an integer of a number, of a tensor the same type.
     "ceil" 1..=1 [] "ceil(x)" => ceil;
+    /// `a` to the power `b`; each a number or a tensor, with broadcasting. Of two numbers: a float.
     "pow" 2..=2 [] "pow(a, b)" => pow;
 };
 

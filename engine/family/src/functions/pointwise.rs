@@ -9,19 +9,40 @@ use crate::compile::R;
 use crate::value::Val;
 
 pub(super) const FUNCTIONS: &[Function] = functions! {
+    /// The function config.json calls so. `silu`, `swish`: x σ(x). `gelu`, `gelu_python`: x Φ(x), by erf. `gelu_new`,
+    /// `gelu_fast`, `gelu_tanh`, `gelu_pytorch_tanh`, `gelu_python_tanh`, `gelu_accurate`: the tanh approximation
+    /// (arXiv 1606.08415). `gelu_10`: gelu clipped to ±10. `quick_gelu`: x σ(1.702 x). `relu`. `relu2`, `relu_squared`,
+    /// `sqrelu`: max(x, 0)². `tanh`, `sigmoid`, `softplus`, `mish` (x tanh(softplus(x))), `elu` (α = 1), `leaky_relu`
+    /// (slope 0.01), `identity`, `linear`. The name is a plan value; another one is an error that lists these. Mind
+    /// that some models do not mean what they write: an `activation_function` of `gelu` may be the tanh form in the
+    /// model's code.
     "activation" 2..=2 [] "activation(x, 'name')" => activation;
+    /// x σ(x).
     "silu" 1..=1 [] "silu(x)" => named;
+    /// x Φ(x), by erf.
     "gelu" 1..=1 [] "gelu(x)" => named;
+    /// 0.5 x (1 + tanh(sqrt(2/π) (x + 0.044715 x³))).
     "gelu_tanh" 1..=1 [] "gelu_tanh(x)" => named;
+    /// max(x, 0).
     "relu" 1..=1 [] "relu(x)" => named;
+    /// max(x, 0)².
     "relu2" 1..=1 [] "relu2(x)" => named;
+    /// x σ(1.702 x).
     "quick_gelu" 1..=1 [] "quick_gelu(x)" => named;
+    /// log(1 + exp(x)); x itself where x > 20, as PyTorch has it.
     "softplus" 1..=1 [] "softplus(x)" => named;
+    /// σ(x) = 1 / (1 + exp(-x)).
     "sigmoid" 1..=1 [] "sigmoid(x)" => named;
+    /// x limited to [-c, c] or [lo, hi]. A limit that is null or infinite is open.
     "clamp" 2..=3 [] "clamp(x, c) or clamp(x, lo, hi)" => clamp;
+    /// c tanh(x / c), in f32; x itself if `c` is null. For logits; scores of attention have the option `softcap` of
+    /// `attend`.
     "softcap" 2..=2 [] "softcap(x, c)" => softcap;
+    /// Over the last dim, in f32.
     "softmax" 1..=1 [] "softmax(x)" => softmax;
+    /// Sum over the last dim, which stays as 1.
     "sum" 1..=1 [] "sum(x)" => sum;
+    /// Mean over the last dim, which stays as 1.
     "mean" 1..=1 [] "mean(x)" => mean;
 };
 

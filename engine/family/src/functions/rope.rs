@@ -11,6 +11,29 @@ use crate::compile::R;
 use crate::value::Val;
 
 pub(super) const FUNCTIONS: &[Function] = functions! {
+    /// What `rotary` turns by, from config.json's own words: `map` is `config` or a sub-map. The second map states what
+    /// the model's code fixes; the third gives defaults for what neither the second nor config.json says. Section 10 of
+    /// the language has the frequencies of every type of scaling: `default`, `mrope`, `linear`, `dynamic`, `llama3`,
+    /// `yarn`, `longrope` (`su`), `proportional`, `doubling`. The parameters P are `rope_parameters` (transformers 5)
+    /// or `rope_scaling`; if both are there they must say the same.
+    /// * `dim` (needed): width of a head.
+    /// * `theta` (P.rope_theta, else map.rope_theta, else the third map, else 10000): the base.
+    /// * `partial` (P.partial_rotary_factor, else map.partial_rotary_factor, else the third map, else 1): the share of
+    ///   a head that turns; width = int(dim * partial). A factor other than 1 in config.json is an error unless the
+    ///   option or the third map names `partial`: most models' code never reads the key.
+    /// * `layer_type`: the member of `rope_parameters` that holds this layer's parameters, where the map has one per
+    ///   kind.
+    /// * `interleaved` (false): pairs (2j, 2j+1) instead of (j, j + width/2).
+    /// * `scaling`: P itself; null for none, whatever config.json says.
+    /// * `max_position` (map.max_position_embeddings): what `dynamic`, `longrope` and `yarn` compare with.
+    /// * `axial` (false): positions with A axes [N, A]; true: axis a turns its own width/A features; 'alternate': axis
+    ///   a takes frequencies a, a + A, …
+    /// * `sections` (P.mrope_section): the axis of each frequency, in runs; they add up to width/2.
+    ///
+    /// It handles these keys of the map: rope_theta, rope_scaling, rope_parameters, partial_rotary_factor,
+    /// max_position_embeddings, original_max_position_embeddings. An unknown type, and a key of P that its type does
+    /// not use, are errors. (Rotary: arXiv 2104.09864; YaRN: 2309.00071; LongRoPE: 2402.13753; the others as in
+    /// transformers' `modeling_rope_utils`.)
     "rope_config" 1..=3 []
         "rope_config(config, {dim, theta, partial, layer_type, interleaved, scaling, max_position, axial, sections}, {theta, partial})" => rope_config;
 };
@@ -285,9 +308,18 @@ impl Source {
             Some(partial) => partial,
             None => {
                 let stated = self.number(call, &[&self.scaling, &self.map], "partial_rotary_factor")?;
-                stated
-                    .or(self.number(call, &[&self.defaults], "partial")?)
-                    .unwrap_or(1.0)
+                let default = self.number(call, &[&self.defaults], "partial")?;
+                // The code of most models never reads the key.
+                if let (Some(stated), None) = (stated, default)
+                    && stated != 1.0
+                {
+                    let message = format!(
+                        "config.json gives `partial_rotary_factor` {stated}, but this family turns whole heads"
+                    );
+                    let help = "if the model's own code reads the key, say so with its default, as `{'partial': 1.0}` in the third map";
+                    return Err(Box::new(call.fail(message).help(help)));
+                }
+                stated.or(default).unwrap_or(1.0)
             }
         };
         let width = if kind == "proportional" {

@@ -9,21 +9,49 @@ use crate::compile::R;
 use crate::value::Val;
 
 pub(super) const FUNCTIONS: &[Function] = functions! {
+    /// [.., H*D] -> [.., H, D]. The product must be the last dim: here a config is checked against the weights. One of
+    /// `H` and `D` may be null: what fits.
     "split_heads" 3..=3 [] "split_heads(x, H, D)" => split_heads;
+    /// [.., H, D] -> [.., H*D].
     "merge_heads" 1..=1 [] "merge_heads(x)" => merge_heads;
+    /// [N, H, D] -> [N, H*n, D]: each head n times in a row (`a a b b`). `attend` and `linear_scan` share key heads
+    /// without it.
+    /// * `tile` (false): all heads, n times (`a b a b`).
     "repeat_heads" 2..=2 ["tile"] "repeat_heads(x, n, {tile})" => repeat_heads;
+    /// [.., H] -> [.., H, 1], to scale [.., H, D]. A list of plan numbers becomes a tensor [H, 1].
     "per_head" 1..=1 [] "per_head(x)" => per_head;
+    /// [.., C] -> a list of tensors along the last dim: of these sizes, which must add up to C, or n equal parts. Take
+    /// one by its index: `split(x, 2)[0]`. Heads that lie interleaved are split after `split_heads`.
     "split" 2..=2 [] "split(x, [c0, c1, …] or n)" => split;
+    /// Elements a .. b-1 of the last dim. Negative numbers count from the end; null is open. Outside is an error.
     "slice" 3..=3 [] "slice(x, a, b)" => slice;
+    /// Joined along the last dim. All have as many dims; other dims of size 1 are repeated.
     "concat" 1..=1 [] "concat([a, b, …])" => concat;
+    /// The last two dims exchanged; rows of tokens stay first.
     "transpose" 1..=1 [] "transpose(x)" => transpose;
+    /// [n] f32: 0 .. n-1. With it, tables that no file holds: `a = positions * pow(10000.0, range(h) * (-1.0 / h))`,
+    /// `concat([sin(a), cos(a)])` are the sinusoids of arXiv 1706.03762.
     "range" 1..=1 [] "range(n)" => range;
+    /// x [N, ..]: row t - n of the same sequence, zeros where there is none; n < 0 looks ahead. State of a step-by-step
+    /// run: the last n rows.
     "shift" 1..=2 [] "shift(x, n = 1)" => shift;
+    /// [N, ..] -> [S, ..]: the first row of each sequence (the class token). An empty sequence is an error.
     "first_token" 1..=1 [] "first_token(x)" => first_token;
+    /// [N, ..] -> [S, ..]: the last row of each sequence. An empty sequence is an error.
     "last_token" 1..=1 [] "last_token(x)" => last_token;
+    /// [N, ..] -> [S, ..]: the mean over the rows of each sequence, summed in f32.
     "mean_rows" 1..=1 [] "mean_rows(x)" => mean_rows;
+    /// [N] integers: the index of each row in its sequence, of x's own token set. `positions` is the same for the
+    /// stack's set.
     "row_positions" 1..=1 [] "row_positions(x)" => row_positions;
+    /// tokens [N] -> [N]: the index in its sequence of the first token `id`, for every row of the sequence; the
+    /// sequence's length if there is none. With `prefix` of `attend`, a prompt that ends at a known token sees itself
+    /// both ways.
     "first_index" 2..=2 [] "first_index(tokens, id)" => first_index;
+    /// The block called `count` times, one call after the other, each taking what the one before gave; `{n}` in the
+    /// module is from .. from + count - 1. `count` may be 0.
+    /// * `block` (needed): its name.
+    /// * `from` (0): the first number.
     "repeat" 3..=3 ["block", "from"] "repeat(x, 'module.{n}', count, {block, from = 0})" => repeat;
 };
 

@@ -1,4 +1,5 @@
-//! The JSON schemas of the user's files: generated from the checked types, committed for editors.
+//! Files that the code states: the JSON schemas of the user's files, for editors, and the reference of the functions.
+//! Generated and committed, so that they can be read without building anything.
 
 use std::{
     fs,
@@ -9,13 +10,15 @@ use sli_config::schema;
 
 use crate::{failure::Failure, say, workspace::Workspace};
 
-/// The schema files: path and text, as the types say now.
+/// The generated files: path and text, as the code says now.
 fn texts(workspace: &Workspace) -> Vec<(PathBuf, String)> {
     let folder = workspace.root().join("schemas");
-    let files = schema::files().into_iter();
-    files
+    let schemas = schema::files().into_iter();
+    let mut texts: Vec<_> = schemas
         .map(|(name, value)| (folder.join(name), schema::to_text(&value)))
-        .collect()
+        .collect();
+    texts.push((workspace.root().join("docs/functions.md"), sli_family::reference()));
+    texts
 }
 
 /// Writes the files that are out of date.
@@ -41,7 +44,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     if files.is_empty() {
         Ok(())
     } else {
-        Err(Failure::StaleSchemas { files })
+        Err(Failure::Stale { files })
     }
 }
 
