@@ -34,6 +34,7 @@ fn the_families() {
     snapshot("families", &["families"]);
     snapshot("families-show-mixtral", &["families", "show", "mixtral"]);
     snapshot("families-functions", &["families", "functions"]);
+    snapshot("families-functions-one", &["families", "functions", "linear_scan"]);
 }
 
 #[test]
@@ -84,6 +85,7 @@ fn mistakes_in_the_command_line_are_wrong_input() {
         ("usage-option", &["run", "p.toml", "--sett", "a=b"][..]),
         ("usage-set", &["run", "p.toml", "--set", "engine.memory"][..]),
         ("usage-family", &["families", "show", "mixtrall"][..]),
+        ("usage-function", &["families", "functions", "atend"][..]),
         ("usage-report", &["report", "nowhere"][..]),
     ] {
         let ended = Scene::empty().run(args);

@@ -44,7 +44,7 @@ def fresh(case: Case, folder: Path) -> tuple[dict, dict]:
         save_file({k: v.clone().contiguous() for k, v in state.items()}, folder / "model.safetensors")
         return dict(case.config), read_header(folder / "model.safetensors")
     cls = getattr(transformers, case.cls)
-    cls(config_class(case)(**case.config)).save_pretrained(folder)
+    cls(config_class(case)(**case.config)).save_pretrained(folder, save_original_format=not case.native)
     return json.loads((folder / "config.json").read_text()), read_header(folder / "model.safetensors")
 
 

@@ -17,6 +17,9 @@ def first(value):
 
 
 def module(model, path: str):
+    """The module; of `a+b`, the members of both lists."""
+    if "+" in path:
+        return [layer for part in path.split("+") for layer in model.get_submodule(part)]
     return model.get_submodule(path) if path else model
 
 
@@ -62,9 +65,9 @@ def points_of(model, case, row: dict) -> dict[str, torch.Tensor]:
         several = f"{stack}." if len(stacks) > 1 else ""
         layers = module(model, path)
         hooks.append(layers[0].register_forward_pre_hook(save_input(f"{several}embed"), with_kwargs=True))
-        modules |= {f"{stack}.{i}": f"{path}.{i}" for i in range(len(layers))}
+        modules |= {f"{stack}.{i}": f"{path}.{i}" for i in range(len(layers)) if "+" not in path}
         hooks += [layer.register_forward_hook(lambda _m, _a, y, c=calls[stack]: c.append(first(y))) for layer in layers]
-        modules[f"{several}final"] = final_of(model, path)
+        modules[f"{several}final"] = None if "+" in path else final_of(model, path)
     if isinstance(getattr(model.base_model, "pooler", None), torch.nn.Module):
         hooks.append(model.base_model.pooler.register_forward_hook(save("pooler_output")))
     for point, path in (modules | case.points).items():
@@ -88,10 +91,13 @@ def points_of(model, case, row: dict) -> dict[str, torch.Tensor]:
             got[point] = output[path[1:]]
         if path and path.endswith("'"):
             got[point] = got[point].transpose(-1, -2)
+    if case.streams:
+        got = {k: v.permute(1, 2, 0, 3).flatten(2) if v.dim() == 4 else v for k, v in got.items()}
     dropped = [point for point, path in case.points.items() if path is None]
     return {k: flat(v) for k, v in got.items() if not any(fnmatch.fnmatch(k, d) for d in dropped)}
 
 
 def flat(value: torch.Tensor) -> torch.Tensor:
-    """`[rows, width]`, f32, in memory of its own."""
+    """`[rows, width]`, f32, in memory of its own; several streams of a row lie side by side."""
+    value = value.flatten(2) if value.dim() == 4 else value
     return value.detach().float().reshape(-1, value.shape[-1]).contiguous().clone()

@@ -223,6 +223,26 @@ pub(crate) fn rename(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "additionalProperties": names })
 }
 
+/// `names.joined`: two names or more.
+pub(crate) fn joined(_: &mut SchemaGenerator) -> Schema {
+    let names = json!({ "type": "array", "items": { "type": "string" }, "minItems": 2 });
+    json_schema!({ "type": "object", "additionalProperties": names })
+}
+
+/// `part` of `names.packed`: `[k, n]` or `[k, "sizes"]`.
+pub(crate) fn part(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "prefixItems": [
+            { "type": "integer", "minimum": 0 },
+            { "anyOf": [{ "type": "integer", "minimum": 1 }, { "type": "string", "minLength": 1 }] },
+        ],
+        "items": false,
+        "minItems": 2,
+        "description": "Which part of the rows: the k-th of n equal parts, or of parts with sizes by an equation.",
+    })
+}
+
 /// A place adds nothing to what may be written.
 macro_rules! as_inner {
     ($($wrapper:ident)*) => {$(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use sli_config::family::{LayerChoice, ValueDef};
+use sli_config::family::{LayerChoice, PartsFile, ValueDef};
 use sli_config::pipeline::{
     Activations, ByteSize, DataFormat, Device, Dtype, EmptyDocuments, Experts, LongDocuments, Pooling, StageKind,
     StoredDtype,
@@ -150,6 +150,15 @@ fn a_family_says_what_it_says() {
     let renames: Vec<_> = family.names.rename.keys().collect();
     assert_eq!(renames, ["LayerNorm.weight", "attn", "A"], "in file order");
     assert_eq!(family.names.rename["attn"], ["attention", "self_attn"]);
+    let packed = &family.names.packed;
+    let part = |left: &str| packed[left].part.as_ref().map(|part| (part.index, part.of.clone()));
+    assert!(packed["experts.{e}.up.weight"].transposed && packed["gate.weight"].interleaved);
+    assert!(matches!(part("experts.{e}.up.weight"), Some((1, PartsFile::Equal(2)))));
+    assert!(matches!(part("k.weight"), Some((1, PartsFile::Equation(sizes))) if sizes.text == "[heads, 2, 2]"));
+    assert_eq!(
+        family.names.joined["Wqkv.weight"],
+        ["q_proj.weight", "k_proj.weight", "v_proj.weight"]
+    );
     assert_eq!(
         family.names.root.as_deref(),
         Some(["model.".to_owned(), String::new()].as_slice())

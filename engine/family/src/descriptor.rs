@@ -1,11 +1,12 @@
 //! A family stated by TOML files, and the contract that every family fulfils.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
-use sli_config::family::FamilyFile;
+use sli_config::family::{FamilyFile, PackedFile, PartsFile};
 use sli_config::{Diagnostic, SourceFile};
 use sli_model::ModelPlan;
 
@@ -60,7 +61,27 @@ impl Descriptor {
 
     /// Keys of a config.json that this family does nothing with.
     pub fn unhandled(&self, config: &Json) -> Vec<String> {
-        unhandled_keys(&self.flat, &self.reached, config)
+        unhandled_keys(&self.flat, &self.reached, &self.own_config(config))
+    }
+
+    /// The map that the key `config` names, with what it lacks read beside it; config.json as it is without such a key.
+    fn own_config<'c>(&self, config: &'c Json) -> Cow<'c, Json> {
+        let own = self
+            .flat
+            .config
+            .as_ref()
+            .and_then(|key| Some((key, config.get(key)?.as_object()?)));
+        let (Some((key, own)), Some(whole)) = (own, config.as_object()) else {
+            return Cow::Borrowed(config);
+        };
+        let mut merged = whole.clone();
+        merged.remove(key);
+        merged.extend(
+            own.iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(key, value)| (key.clone(), value.clone())),
+        );
+        Cow::Owned(Json::Object(merged))
     }
 
     /// The flattened family as TOML, each entry with the file that states it.
@@ -108,6 +129,16 @@ impl Descriptor {
             "names.rename",
             flat.rename.iter().map(|(k, v)| (k, format!("{v:?}"))),
         );
+        show_map(
+            &mut out,
+            "names.packed",
+            flat.packed.iter().map(|(k, v)| (k, show_piece(&v.stated))),
+        );
+        show_map(
+            &mut out,
+            "names.joined",
+            flat.joined.iter().map(|(k, v)| (k, format!("{v:?}"))),
+        );
         show_table(&mut out, &flat.embed);
         for stack in &flat.stacks {
             show_stack(&mut out, stack);
@@ -133,6 +164,19 @@ fn show_map<'a>(out: &mut String, label: &str, entries: impl Iterator<Item = (&'
     for (key, value) in entries {
         let _ = writeln!(out, "{key:?} = {value}");
     }
+}
+
+fn show_piece(piece: &PackedFile) -> String {
+    let mut out = format!("{{ from = {:?}", piece.from);
+    if let Some(part) = &piece.part {
+        let _ = match &part.of {
+            PartsFile::Equal(n) => write!(out, ", part = [{}, {n}]", part.index),
+            PartsFile::Equation(sizes) => write!(out, ", part = [{}, {:?}]", part.index, sizes.text),
+        };
+    }
+    out.push_str(if piece.transposed { ", transposed = true" } else { "" });
+    out.push_str(if piece.interleaved { ", interleaved = true" } else { "" });
+    out + " }"
 }
 
 fn show_values(out: &mut String, flat: &Flat) {
@@ -211,6 +255,7 @@ impl Family for Descriptor {
     }
 
     fn plan(&self, config: &Json) -> Result<ModelPlan, Vec<Diagnostic>> {
+        let config = &*self.own_config(config);
         if let Some(error) = refusal_of_format(config) {
             return Err(vec![error]);
         }

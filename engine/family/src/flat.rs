@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
-use sli_config::family::{BlockFile, Equations, FamilyFile, LayerChoice, MatchTable, ValueDef};
+use sli_config::family::{BlockFile, Equations, FamilyFile, LayerChoice, MatchTable, PackedFile, PartsFile, ValueDef};
 use sli_config::{Diagnostic, SourceFile, Span, Spanned};
 
 use crate::expr::{Parsed, parse};
@@ -40,6 +40,14 @@ pub(crate) struct FlatRefuse {
     pub(crate) why: String,
 }
 
+/// An entry of `names.packed`.
+#[derive(Clone, Debug)]
+pub(crate) struct FlatPacked {
+    pub(crate) stated: PackedFile,
+    /// The equation of `part`, if it has one.
+    pub(crate) sizes: Option<Arc<Parsed>>,
+}
+
 /// Which class a layer has.
 #[derive(Clone, Debug)]
 pub(crate) struct LayerCase {
@@ -71,6 +79,8 @@ pub(crate) struct Flat {
     pub(crate) id: Spanned<String>,
     pub(crate) title: String,
     pub(crate) is_abstract: bool,
+    /// Key of config.json whose map is this family's `config`.
+    pub(crate) config: Option<String>,
     pub(crate) matches: Vec<(MatchTable, Option<Arc<Parsed>>)>,
     /// `[values]` entries that the file itself states.
     pub(crate) own_values: HashSet<String>,
@@ -84,6 +94,8 @@ pub(crate) struct Flat {
     pub(crate) tied: IndexMap<String, String>,
     pub(crate) ignore: Vec<String>,
     pub(crate) rename: IndexMap<String, Vec<String>>,
+    pub(crate) packed: IndexMap<String, FlatPacked>,
+    pub(crate) joined: IndexMap<String, Vec<String>>,
     pub(crate) embed: Arc<Table>,
     pub(crate) stacks: Vec<FlatStack>,
     pub(crate) layers: IndexMap<String, Arc<Table>>,
@@ -104,6 +116,7 @@ impl Flat {
             file,
             id,
             is_abstract: false,
+            config: None,
             matches: Vec::new(),
             own_values: HashSet::new(),
             refuse: Vec::new(),
@@ -116,6 +129,8 @@ impl Flat {
             tied: IndexMap::new(),
             ignore: Vec::new(),
             rename: IndexMap::new(),
+            packed: IndexMap::new(),
+            joined: IndexMap::new(),
             embed: Arc::default(),
             stacks: Vec::new(),
             layers: IndexMap::new(),
@@ -211,6 +226,9 @@ fn merge_lookup(flat: &mut Flat, file: &FamilyFile, parser: &mut Parser) {
             flat.values.insert(name.clone(), value);
         }
     }
+    if file.config.is_some() {
+        flat.config.clone_from(&file.config);
+    }
     flat.ignore_config.extend(file.ignore_config.clone());
     flat.defaults.extend(file.defaults.clone());
     flat.inputs.extend(file.inputs.clone());
@@ -220,6 +238,15 @@ fn merge_lookup(flat: &mut Flat, file: &FamilyFile, parser: &mut Parser) {
     flat.tied.extend(file.names.tied.clone());
     flat.ignore.extend(file.names.ignore.clone());
     flat.rename.extend(file.names.rename.clone());
+    flat.joined.extend(file.names.joined.clone());
+    for (left, stated) in &file.names.packed {
+        let sizes = match stated.part.as_ref().map(|part| &part.of) {
+            Some(PartsFile::Equation(equation)) => parser.one(equation),
+            _ => None,
+        };
+        let stated = stated.clone();
+        flat.packed.insert(left.clone(), FlatPacked { stated, sizes });
+    }
     flat.parts.extend(
         file.parts
             .iter()

@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 use sli_config::SourceFile;
 use sli_family::{Family, Registry};
-use sli_model::{ModelPlan, Op};
+use sli_model::{ModelPlan, Op, Parts};
 
 fn config(extra: Json) -> Json {
     let mut config = json!({
@@ -172,4 +172,23 @@ fn exactly_one_family_must_match() {
         &json!({"model_type": "bert", "position_embedding_type": "alibi"}),
     );
     assert!(alibi.contains("no family describes this model"), "{alibi}");
+}
+
+#[test]
+fn sizes_of_packed_parts_are_plan_values_and_entries_merge_by_name() {
+    let text = "schema = 1\nid = \"fused\"\ntitle = \"t\"\nextends = \"mixtral\"\n[match]\nmodel_types = [\"fused\"]\n[names.packed]\n\
+        \"q_proj.weight\" = { from = \"qkv_proj.weight\", part = [0, \"[heads * head_dim, kv_heads * head_dim, config.fused_rest]\"] }\n\
+        \"experts.{e}.w2.weight\" = { from = \"experts.other\", transposed = true }\n\
+        [names.joined]\n\"o_proj.weight\" = [\"o_a.weight\", \"o_b.weight\"]\n";
+    let mut registry = Registry::shipped();
+    registry.add("fused.toml", SourceFile::new("families/fused.toml", text));
+    let extra = json!({ "model_type": "fused", "fused_rest": 3 });
+    let family = registry.get("fused").unwrap();
+    let names = family.plan(&config(extra)).unwrap_or_else(|e| panic!("{}", sli_config::render(&e, false))).names;
+    let entry = |written: &str| names.packed.iter().find(|packed| packed.written == written).unwrap();
+    let part = entry("q_proj.weight").part.as_ref().unwrap();
+    assert_eq!((part.index, &part.of), (0, &Parts::Rows(vec![32, 16, 3])));
+    assert_eq!((entry("experts.{e}.w2.weight").from.as_str(), names.packed.len()), ("experts.other", 4));
+    assert_eq!(entry("experts.{e}.w1.weight").part.as_ref().unwrap().of, Parts::Equal(2));
+    assert_eq!(names.joined[0].1, ["o_a.weight", "o_b.weight"]);
 }

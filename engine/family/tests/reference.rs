@@ -7,11 +7,8 @@ fn the_reference_of_the_functions_is_fresh() {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(path, &text).unwrap();
     }
-    assert_eq!(
-        std::fs::read_to_string(path).unwrap_or_default(),
-        text,
-        "docs/functions.md is stale: run `cargo xtask generate`"
-    );
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(found == text, "docs/functions.md is stale: run `cargo xtask generate`");
 }
 
 #[test]

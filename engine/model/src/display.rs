@@ -51,15 +51,13 @@ impl Display for GraphText<'_> {
             self.node(f, node)?;
             self.types(f, index)?;
             writeln!(f)?;
-            if let Op::Experts(options) = &node.op {
-                let bound = self.bound.and_then(|bound| bound.body(index as u32));
-                GraphText {
-                    graph: &options.body,
-                    bound,
-                    indent: self.indent + 4,
-                }
-                .fmt(f)?;
-            }
+            let (graph, bound) = match &node.op {
+                Op::Experts(options) => (&options.body, self.bound.and_then(|bound| bound.body(index as u32))),
+                Op::PairBias(pair) => (&pair.body, None),
+                _ => continue,
+            };
+            let indent = self.indent + 4;
+            GraphText { graph, bound, indent }.fmt(f)?;
         }
         for (name, value) in &self.graph.outputs {
             writeln!(f, "{pad}{name} = {}", self.value(*value))?;
@@ -140,6 +138,7 @@ impl Display for GraphInput {
             GraphInput::Field(name) => write!(f, "input.{name}"),
             GraphInput::Let(name) => write!(f, "let.{name}"),
             GraphInput::Carry(name) => write!(f, "carry.{name}"),
+            GraphInput::Pair(index) => f.write_str(index.name()),
             GraphInput::Stack {
                 stack,
                 value: StackValue::Final,

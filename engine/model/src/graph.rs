@@ -131,6 +131,30 @@ pub enum GraphInput {
         /// Which of its values.
         value: StackValue,
     },
+    /// An index in the body of `pair_bias`, f32.
+    Pair(PairIndex),
+}
+
+/// The indices that a score bias is an equation of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum PairIndex {
+    /// `[1, queries, 1]`: index of the query in its sequence.
+    Query,
+    /// `[1, 1, keys]`: index of the key in its sequence.
+    Key,
+    /// `[H, 1, 1]`: number of the head.
+    Head,
+}
+
+impl PairIndex {
+    /// The member of `x` in the block of `pair_bias`.
+    pub fn name(self) -> &'static str {
+        match self {
+            PairIndex::Query => "q",
+            PairIndex::Key => "k",
+            PairIndex::Head => "h",
+        }
+    }
 }
 
 /// The values of a finished stack.

@@ -19,9 +19,11 @@ mod rope;
 mod testing;
 
 pub use dtype::DType;
-pub use graph::{Graph, GraphInput, Node, Origin, Param, ParamForm, ParamId, Point, StackValue, Value};
-pub use names::{Base, NameRules, ParamName};
-pub use num::{Num, Scalar, round_bf16};
-pub use op::{Activation, Attend, BinaryOp, Experts, LinearScan, Op, Relative, ScanNormalize, Sizes, UnaryOp};
+pub use graph::{Graph, GraphInput, Node, Origin, PairIndex, Param, ParamForm, ParamId, Point, StackValue, Value};
+pub use names::{Base, NameRules, Packed, ParamName, Part, Parts, glob_matches};
+pub use num::{Num, Scalar, round_bf16, round_f16};
+pub use op::{
+    Activation, Attend, BinaryOp, Experts, LinearScan, Op, PairBias, Relative, ScanNormalize, Sizes, UnaryOp,
+};
 pub use plan::{InputKind, LayerPlan, ModelPlan, StackPlan};
 pub use rope::{Axes, Frequencies, Rope};

@@ -57,8 +57,45 @@ pub struct NameRules {
     pub ties_apply: bool,
     /// (written, in files): alternative spellings of runs of whole segments, `*` for one segment.
     pub rename: Vec<(String, Vec<String>)>,
+    /// Tensors that may be pieces of stored ones, in the order in which they are tried.
+    pub packed: Vec<Packed>,
+    /// (written, in files): a tensor that may be several stored ones, joined along dim 0.
+    pub joined: Vec<(String, Vec<String>)>,
     /// Globs of tensors that may stay unused; `*` crosses dots.
     pub ignore: Vec<String>,
+}
+
+/// An entry of `packed`: where equations want `written` and the file has none, it may be cut out of `from`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Packed {
+    /// A run of whole segments of the wanted name; `{e}` is a number, the index of dim 0 of the stored tensor.
+    pub written: String,
+    /// What stands in its place in the name of the stored tensor.
+    pub from: String,
+    /// Which rows of what the index leaves; `None`: all.
+    pub part: Option<Part>,
+    /// What the index leaves is a matrix stored the other way round: its columns are the rows that are cut.
+    pub transposed: bool,
+    /// Rows of the parts alternate.
+    pub interleaved: bool,
+}
+
+/// Part `index` of several.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Part {
+    /// Which one, from 0.
+    pub index: u64,
+    /// Of which parts.
+    pub of: Parts,
+}
+
+/// How rows are divided.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Parts {
+    /// So many equal parts.
+    Equal(u64),
+    /// Parts with so many rows each.
+    Rows(Vec<u64>),
 }
 
 impl NameRules {

@@ -53,3 +53,49 @@ pub fn round_bf16(x: f64) -> f64 {
     let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) & 0xffff_0000;
     f64::from(f32::from_bits(rounded))
 }
+
+/// x rounded to IEEE half, ties to even; beyond its largest number 65504 (from 65520 on) infinite.
+pub fn round_f16(x: f64) -> f64 {
+    if x == 0.0 || !x.is_finite() {
+        return x;
+    }
+    // 10 bits behind the leading one; below 2^-14 the steps stay the same
+    let exponent = (((x.to_bits() >> 52) & 0x7ff) as i32 - 1023).max(-14);
+    let step = f64::from(exponent - 10).exp2();
+    let rounded = (x / step).round_ties_even() * step;
+    if rounded.abs() > 65504.0 {
+        f64::INFINITY.copysign(x)
+    } else {
+        rounded
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_have_eleven_bits_and_an_end() {
+        let cases = [
+            (0.0, 0.0),
+            (1.0 / 3.0, 0.333_251_953_125),
+            (2049.0, 2048.0), // ties to even
+            (2051.0, 2052.0),
+            (-2050.9, -2050.0),
+            (65504.0, 65504.0),
+            (65519.99, 65504.0),
+            (65520.0, f64::INFINITY),
+            (-1e300, f64::NEG_INFINITY),
+            // the steps of the smallest numbers are 2^-24
+            (2f64.powi(-24), 2f64.powi(-24)),
+            (2f64.powi(-25), 0.0),
+            (2f64.powi(-25) * 1.001, 2f64.powi(-24)),
+            (2f64.powi(-14) - 2f64.powi(-26), 2f64.powi(-14)),
+            (1e-300, 0.0),
+        ];
+        for (x, expected) in cases {
+            assert_eq!(round_f16(x), expected, "{x}");
+        }
+        assert!(round_f16(f64::NAN).is_nan() && round_f16(-0.0).is_sign_negative());
+    }
+}

@@ -69,6 +69,8 @@ pub enum Op {
     Activation(Activation),
     /// `a, b`, elementwise with broadcasting; a token column `[N]` meets `[N, ..]` as `[N, 1, ..]`.
     Binary(BinaryOp),
+    /// `mark, a, b`, broadcast as by `Binary`: a where mark is not 0, else b; the other one is not looked at.
+    Where,
     /// `x`: limited to [lo, hi]; `None` is open.
     Clamp {
         /// Lower limit.
@@ -130,6 +132,18 @@ pub enum Op {
     RowPositions,
     /// `tokens [N]` -> `[N]` i64: index in its sequence of the first token `id`, its length if none.
     FirstIndex(i64),
+    /// `tokens [N]` -> `[N]` i64: index in its sequence of the last token that is `id` (with `not`: that is another),
+    /// 0 if none.
+    LastIndex {
+        /// Token id.
+        id: i64,
+        /// Look for any other token.
+        not: bool,
+    },
+    /// `x [N, ..], index [N] int` -> `[S, ..]`: of each sequence the row at the index that its first row names.
+    RowAt,
+    /// `t [S, ..], x [N, ..]` -> `[N, ..]`: row s for every row of sequence s.
+    Spread,
 
     /// `x [N, H, D], [at [N] or [N, A]]`: the first features of each head turned; `at` defaults to the
     /// positions of x's token set.
@@ -168,6 +182,8 @@ pub enum Op {
     /// `q [N, H, D], k [N, 1, D], weight [N, H]` -> score bias: 0 for the n best keys of a query among
     /// itself and those before, -inf elsewhere; score_st = sum_h weight_sh relu(q_sh·k_t).
     TopKeys(u64),
+    /// No inputs -> score bias: an equation of query index, key index and head.
+    PairBias(Box<PairBias>),
     /// `bias, bias` -> their sum as a score bias.
     AddBias,
     /// `bias` -> the bias with the query index replaced by min(floor(q / n), keys - 1).
@@ -250,6 +266,12 @@ pub enum UnaryOp {
     Ceil,
     /// Rounded to bfloat16, ties to even; the element type stays.
     Bf16,
+    /// A whole number, towards zero.
+    Int,
+    /// Rounded to IEEE half, ties to even, infinite beyond its range; the element type stays.
+    F16,
+    /// 1 where x >= 0, else 0.
+    Step,
 }
 
 /// Elementwise functions of two tensors.
@@ -263,6 +285,31 @@ pub enum BinaryOp {
     Pow,
     Min,
     Max,
+    /// a - b floor(a / b).
+    Mod,
+}
+
+impl BinaryOp {
+    /// `Mod` of two numbers: a - b floor(a / b), the rest with the sign of b; whole if both are and b is not 0.
+    pub fn modulo(a: Scalar, b: Scalar) -> Scalar {
+        if let (Scalar::Int(a), Scalar::Int(b)) = (a, b)
+            && b != 0
+        {
+            let rest = a.wrapping_rem(b);
+            return Scalar::Int(if rest != 0 && (rest < 0) != (b < 0) {
+                rest + b
+            } else {
+                rest
+            });
+        }
+        let (a, b) = (a.as_f64(), b.as_f64());
+        let rest = a % b;
+        Scalar::Float(Num(if rest != 0.0 && (rest < 0.0) != (b < 0.0) {
+            rest + b
+        } else {
+            rest
+        }))
+    }
 }
 
 /// Activation functions, by what they compute.
@@ -378,6 +425,16 @@ pub struct Relative {
     /// Log buckets (n, max_distance) instead of the plain distance: m = n/2; d if abs d <= m, else
     /// sign(d) (m + ceil((m - 1) ln(abs d / m) / ln((max_distance - 1) / m))).
     pub buckets: Option<(u64, u64)>,
+}
+
+/// A score bias that is an equation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PairBias {
+    /// Number of heads, if the equation uses the head.
+    pub heads: Option<u64>,
+    /// Elementwise operations on the inputs `Pair` and numbers; its output `out`, broadcast to
+    /// `[heads or 1, queries, keys]`, is what is added to the score.
+    pub body: Graph,
 }
 
 /// The body and the options of `experts`.

@@ -21,6 +21,7 @@ impl Op {
             Op::Unary(unary) => unary.name(),
             Op::Activation(_) => "activation",
             Op::Binary(binary) => binary.name(),
+            Op::Where => "where",
             Op::Clamp { .. } => "clamp",
             Op::Softcap(_) => "softcap",
             Op::Softmax => "softmax",
@@ -41,6 +42,9 @@ impl Op {
             Op::MeanRows => "mean_rows",
             Op::RowPositions => "row_positions",
             Op::FirstIndex(_) => "first_index",
+            Op::LastIndex { .. } => "last_index",
+            Op::RowAt => "row_at",
+            Op::Spread => "spread",
             Op::Rotary(_) => "rotary",
             Op::Attend(_) => "attend",
             Op::Alibi { .. } => "alibi",
@@ -49,6 +53,7 @@ impl Op {
             Op::SegmentScores => "segment_scores",
             Op::KeyBias => "key_bias",
             Op::TopKeys(_) => "top_keys",
+            Op::PairBias(_) => "pair_bias",
             Op::AddBias => "add_bias",
             Op::ByBlock(_) => "by_block",
             Op::Distances => "distances",
@@ -88,6 +93,9 @@ impl UnaryOp {
             UnaryOp::Floor => "floor",
             UnaryOp::Ceil => "ceil",
             UnaryOp::Bf16 => "bf16",
+            UnaryOp::Int => "int",
+            UnaryOp::F16 => "f16",
+            UnaryOp::Step => "step",
         }
     }
 }
@@ -103,6 +111,7 @@ impl BinaryOp {
             BinaryOp::Pow => "pow",
             BinaryOp::Min => "min",
             BinaryOp::Max => "max",
+            BinaryOp::Mod => "mod",
         }
     }
 }

@@ -19,6 +19,29 @@ pub fn bind_checkpoint(plan: &ModelPlan, checkpoint: &Checkpoint) -> (BindReport
     (result.report, result.binding)
 }
 
+/// What to say if the names are right and only what stands before them is not.
+pub fn root_hint(report: &BindReport) -> Option<String> {
+    let bare = |name: &'_ str| name.strip_prefix(&report.root).unwrap_or(name).to_owned();
+    let first = bare(&report.missing.first()?.name);
+    let prefix = report
+        .unused
+        .iter()
+        .find_map(|name| name.strip_suffix(&first).filter(|prefix| !prefix.is_empty()))?;
+    let found = |name: &str| {
+        report
+            .unused
+            .iter()
+            .any(|unused| unused.strip_prefix(prefix) == Some(name))
+    };
+    let count = report
+        .missing
+        .iter()
+        .filter(|missing| found(&bare(&missing.name)))
+        .count();
+    let most = 2 * count > report.missing.len();
+    most.then(|| format!("{count} of the missing tensors are there below `{prefix}`: add it to `[names] root`"))
+}
+
 /// The binding, or everything that stands in its way.
 ///
 /// # Errors
@@ -46,7 +69,8 @@ pub fn require_binding(plan: &ModelPlan, checkpoint: &Checkpoint) -> Result<(Bin
                 let lines = report.to_string();
                 let error = lines
                     .lines()
-                    .fold(Diagnostic::error(message), |error, line| error.note(line));
+                    .fold(Diagnostic::error(message), |error, line| error.note(line))
+                    .help_opt(root_hint(&report));
                 errors.insert(
                     0,
                     error

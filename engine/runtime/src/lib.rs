@@ -24,7 +24,7 @@ mod sweep;
 mod units;
 mod write;
 
-pub use bound::{bind_checkpoint, require_binding};
+pub use bound::{bind_checkpoint, require_binding, root_hint};
 pub use error::{ErrorKind, Result, RunError};
 pub use observer::{Event, Observer, Silent};
 pub use plan::Plan;

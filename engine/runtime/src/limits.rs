@@ -89,6 +89,8 @@ pub(crate) fn limits(
                         _ => {}
                     }
                 }
+                // Types may be compared without being looked up: any id is good then.
+                Op::Input(GraphInput::TokenTypes) => limits.token_types = least(limits.token_types, 1 << 31),
                 Op::LongConv => {
                     if let Some(rows) = rows_of(unit, input(1)) {
                         field.positions = least(field.positions, rows);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sli_model::bind::{Binding, BoundGraph, BoundParam};
+use sli_model::bind::{Binding, BoundGraph, Source};
 use sli_model::infer::ValueType;
 use sli_model::{Graph, GraphInput, ModelPlan, Op, Value};
 
@@ -116,11 +116,8 @@ impl Unit<'_> {
         let need = self.graph.needed(wanted.iter().copied());
         let mut tensors = BTreeSet::new();
         for id in self.graph.params_of(&need) {
-            match &self.bound.params[id.0 as usize] {
-                BoundParam::Absent => {}
-                BoundParam::One(tensor) => drop(tensors.insert(*tensor)),
-                BoundParam::Many(many) => tensors.extend(many),
-            }
+            let sources = self.bound.params[id.0 as usize].sources();
+            tensors.extend(sources.iter().flat_map(Source::tensors));
         }
         for (node, body) in self.bound.experts.iter().filter(|(node, _)| need[*node as usize]) {
             debug_assert!(matches!(self.graph.nodes[*node as usize].op, Op::Experts(_)));

@@ -3,6 +3,7 @@
 use crate::Tensor;
 use crate::error::{ExecError, Result, fail};
 use crate::kinds::{is_float, kind_of};
+use sli_model::bind::Piece;
 use sli_model::{DType, Graph, Op, Param, ParamForm};
 use std::collections::HashMap;
 use tch::Kind;
@@ -36,6 +37,36 @@ impl Weights {
             ParamValue::Many(tensors) => tensors.iter(),
         });
         Box::new(own.chain(self.experts.values().flat_map(Weights::tensors)))
+    }
+}
+
+impl Tensor {
+    /// A piece of this stored tensor, sharing its data.
+    ///
+    /// # Errors
+    /// A piece of a tensor of another shape.
+    pub fn piece(&self, piece: &Piece) -> Result<Tensor> {
+        let mut found = match piece.index {
+            None => self.clone(),
+            Some(index) => part(self, index.at as usize, index.of as usize)?,
+        };
+        if piece.transposed {
+            found = self.derive(found.raw().f_transpose(-2, -1)?);
+        }
+        if let Some(rows) = &piece.rows {
+            let (start, step) = (rows.start as i64, rows.step as i64);
+            let end = start + step * rows.len as i64;
+            found = self.derive(found.raw().f_slice(0, start, end, step)?);
+        }
+        if found
+            .shape()
+            .iter()
+            .zip(&piece.shape)
+            .any(|(is, wanted)| *is != *wanted as i64)
+        {
+            fail!("a piece of {self:?} is {:?}, not {:?}", found.shape(), piece.shape);
+        }
+        Ok(found)
     }
 }
 
@@ -238,3 +269,6 @@ fn moves_elements(op: &Op) -> bool {
             | Op::RepeatHeads { .. }
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,8 @@ class Case:
     rewrite: Callable[[dict], dict] | None = None
     # Rewrites the tensors of the file ({name: {"dtype", "shape"}}), e.g. to an older spelling that the reference reads too.
     tensors: Callable[[dict], dict] | None = None
+    # The file as transformers holds the model in memory (experts packed, q, k, v apart), not as it saves it.
+    native: bool = False
     # Rewrites the tensors of the stored fixture only: adds or drops what the reference never reads.
     stored: Callable[[dict], dict] | None = None
     # The case whose weights and result this one must repeat.
@@ -32,6 +34,8 @@ class Case:
     # Point -> path of the module whose output it is, beside those found by the usual names; null drops a point. A path that
     # ends in ' gives its transpose (channels first), `@name` an attribute of the model's output.
     points: dict = field(default_factory=dict)
+    # The residual stream of the reference is [streams, 1, tokens, width]; a point has a token's streams side by side.
+    streams: bool = False
     # Glob of tensor names -> [offset, scale]: elements are offset + scale * u instead of the usual rule.
     fill: dict = field(default_factory=dict)
     # More fields of each row: (row id, ids of the row) -> {field: list}.
@@ -44,6 +48,8 @@ class Case:
     left_over: tuple[str, ...] = ()
     # Globs of tensors that are left out of the file: the reference computes them.
     computed: tuple[str, ...] = ()
+    # Globs of config keys that perturb.py leaves out -> why: where the reference itself is odd.
+    odd: dict = field(default_factory=dict)
     # What the fixture holds that differs from what the class does, and why; goes to about.json.
     why: str | None = None
 
@@ -52,9 +58,10 @@ FIELDS = set(Case.__dataclass_fields__) - {"cls", "config", "note"}
 
 
 def case(cls: str, note: str, base: dict, **more) -> Case:
-    """A case from a shared config: keywords that are fields of `Case` are taken as such, all others are config keys."""
+    """A case from a shared base: keys that are fields of `Case` are taken as such, all others are config keys."""
+    more = base | more
     fields = {k: v for k, v in more.items() if k in FIELDS}
-    return Case(cls, base | {k: v for k, v in more.items() if k not in FIELDS}, note, **fields)
+    return Case(cls, {k: v for k, v in more.items() if k not in FIELDS}, note, **fields)
 
 
 DECODER = dict(

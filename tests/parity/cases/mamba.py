@@ -6,8 +6,10 @@ from .common import DECODER, LONG, case, old_form, renamed, rope
 ACROSS = (9, 140)
 SCAN = dict(hidden_size=16, vocab_size=24)
 SLOW = {"*A_log": [-3.5, 1.0], "*dt_bias": [-1.0, 0.5]}
+RESCALES = {"rescale_prenorm_residual": "transformers applies the rule for fresh weights to those of the file, too"}
 MAMBA = dict(
     vocab_size=96, hidden_size=32, state_size=6, num_hidden_layers=3, bos_token_id=1, eos_token_id=2, pad_token_id=0,
+    odd=RESCALES,
 )
 MAMBA2 = MAMBA | dict(num_heads=4, head_dim=16, n_groups=2)
 HYBRID = DECODER | dict(rms_norm_eps=1e-5)

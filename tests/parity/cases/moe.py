@@ -20,6 +20,8 @@ DBRX = dict(
     attn_config=dict(kv_n_heads=2, clip_qkv=0.8, rope_theta=500000.0),
     ffn_config=dict(ffn_hidden_size=24, moe_num_experts=5, moe_top_k=2),
     rope_parameters=rope("default", 500000.0),
+    odd={k: "transformers 5 does not read attn_config.rope_theta, where the public files have the theta"
+         for k in ("attn_config.rope_theta", "rope_parameters", "rope_parameters.rope_theta", "rope_scaling")},
 )
 
 MINIMAX = MIXTRAL | dict(

@@ -103,6 +103,22 @@ CASES = {
         attention_bias=False, lm_head_bias=False, tie_word_embeddings=True, rope_parameters=rope("default", 1e6),
         router_jitter_noise=0.1, rewrite=old_form, bites={"sliding_window": 9},
     ),
+    "phi3small": case(
+        "models.phi3small:Phi3SmallForCausalLM", "block-sparse attention, each head its own far blocks; every second layer dense",
+        PHI3SMALL, lengths=(11, 21), blocksparse_block_size=4, blocksparse_triton_kernel_block_size=4, blocksparse_vert_stride=3,
+        bites={"blocksparse_num_local_blocks": 1, "blocksparse_vert_stride": 4, "blocksparse_homo_head_pattern": True},
+    ),
+    "phi3small_homo": case(
+        "models.phi3small:Phi3SmallForCausalLM", "every layer block-sparse, the same far blocks for all heads", PHI3SMALL,
+        lengths=(13, 30), blocksparse_block_size=2, blocksparse_triton_kernel_block_size=2, blocksparse_num_local_blocks=3,
+        blocksparse_vert_stride=5, blocksparse_homo_head_pattern=True, dense_attention_every_n_layers=0, num_hidden_layers=2,
+        bites={"blocksparse_block_size": 3, "blocksparse_homo_head_pattern": False},
+    ),
+    "phi3small_steps": case(
+        "models.phi3small:Phi3SmallForCausalLM", "fewer heads than the stride: neighbours are two blocks apart", PHI3SMALL,
+        lengths=(9, 35), blocksparse_block_size=2, blocksparse_triton_kernel_block_size=2, blocksparse_num_local_blocks=1,
+        blocksparse_vert_stride=13, num_hidden_layers=2, bites={"blocksparse_vert_stride": 11},
+    ),
     "phi3small_dense": case(
         "models.phi3small:Phi3SmallForCausalLM", "every layer dense, clipped GEGLU, muP scales, tied head", PHI3SMALL,
         dense_attention_every_n_layers=1, bites={"gegelu_limit": 20.0, "mup_attn_multiplier": 1.0},

@@ -8,6 +8,7 @@ T5 = dict(
     relative_attention_num_buckets=8, relative_attention_max_distance=16,
 )
 GATED = T5 | dict(num_heads=3, num_decoder_layers=2, feed_forward_proj="gated-gelu")
+UMT5 = GATED | dict(odd={"tie_word_embeddings": "transformers 5 takes it for true, whatever the file says"})
 BART = dict(
     vocab_size=96, d_model=32, encoder_layers=2, decoder_layers=3, encoder_attention_heads=4,
     decoder_attention_heads=2, encoder_ffn_dim=56, decoder_ffn_dim=72, max_position_embeddings=40,
@@ -120,14 +121,14 @@ CASES = {
     "mt5": case("MT5ForConditionalGeneration", "never scaled", GATED, rewrite=untied, tensors=own_head),
     "mt5_v5": case("MT5ForConditionalGeneration", "config.json as transformers 5 writes it, tied head", GATED),
     "umt5": case(
-        "UMT5ForConditionalGeneration", "a table of positions in each layer, a head of its own", GATED, lengths=(9, 22),
+        "UMT5ForConditionalGeneration", "a table of positions in each layer, a head of its own", UMT5, lengths=(9, 22),
         rewrite=untied, tensors=own_head, late=dict(tie_word_embeddings=False),
         why="since transformers 5 the class scales the logits of every model; the public files were made for logits as they are",
         bites=dict(relative_attention_max_distance=10),
     ),
-    "umt5_tied": case("UMT5ForConditionalGeneration", "tied and scaled head", GATED),
+    "umt5_tied": case("UMT5ForConditionalGeneration", "tied and scaled head", UMT5),
     "umt5_encoder": case(
-        "UMT5EncoderModel", "the encoder alone, as text encoders of image and video models store it", GATED,
+        "UMT5EncoderModel", "the encoder alone, as text encoders of image and video models store it", UMT5,
         is_encoder_decoder=False, layers=dict(encoder="encoder.block"),
         rewrite=lambda c: untied(c) | {"is_encoder_decoder": True},
     ),

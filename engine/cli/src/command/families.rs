@@ -21,7 +21,9 @@ pub(crate) fn families(args: &FamiliesArgs) -> Outcome {
             print(&crate::families::registry(&dirs)?.get(id)?.show())
         }
         Some(FamiliesCommand::New(new)) => super::families_new::new(new, args.json),
-        Some(FamiliesCommand::Functions { name, json }) => super::functions::functions(name.as_deref(), args.json || *json),
+        Some(FamiliesCommand::Functions { name, json }) => {
+            super::functions::functions(name.as_deref(), args.json || *json)
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use sli_config::Diagnostic;
 use sli_family::{Descriptor, Family, Registry};
 use sli_model::ModelPlan;
 use sli_model::bind::{BindReport, Binding};
-use sli_runtime::bind_checkpoint;
+use sli_runtime::{bind_checkpoint, root_hint};
 
 use crate::args::InspectArgs;
 use crate::failure::{Failure, Outcome};
@@ -85,13 +85,17 @@ fn problems(applied: &Result<Applied, Vec<Diagnostic>>, checkpoint: &Checkpoint)
     }
     let report = &applied.report;
     if !report.is_ok() {
-        let count = report.missing.len() + report.unused.len() + report.mismatched.len();
+        let count = report.errors();
         let message = format!(
             "the checkpoint does not fit the family `{}`: {}",
             applied.plan.family,
             many(count as u64, "problem")
         );
-        found.push(Diagnostic::error(message).help("the bind report lists them"));
+        found.push(
+            Diagnostic::error(message)
+                .help_opt(root_hint(report))
+                .help("the bind report lists them"),
+        );
     }
     found
 }

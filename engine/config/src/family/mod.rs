@@ -6,11 +6,13 @@ mod names;
 mod parse;
 mod read;
 mod stack;
+mod tensor_names;
 mod types;
 
 pub use equation::{Equation, Equations, ValueDef};
 pub use header::parse_header;
 pub use parse::{SCHEMA, parse_family, parse_std};
 pub use types::{
-    BlockFile, FamilyFile, FamilyHeader, LayerCase, LayerChoice, MatchTable, Names, PartFile, Refuse, StackFile,
+    BlockFile, FamilyFile, FamilyHeader, LayerCase, LayerChoice, MatchTable, Names, PackedFile, PartFile, PartOf,
+    PartsFile, Refuse, StackFile,
 };

@@ -8,16 +8,19 @@ use crate::diagnostic::{Diagnostic, Diagnostics};
 use crate::family::equation::Equations;
 use crate::family::header::{read_abstract, read_id, read_matches};
 use crate::family::stack::read_stacks;
-use crate::family::types::{BlockFile, FamilyFile, Names, PartFile, Refuse};
+use crate::family::tensor_names::read_names;
+use crate::family::types::{BlockFile, FamilyFile, PartFile, Refuse};
 use crate::read::table::{Errors, TableReader};
-use crate::read::tree::{Entry, Node, NodeValue, parse_document};
+use crate::read::tree::{Entry, Node, parse_document};
 use crate::source::{Located, SourceFile, Spanned};
 
 /// The version of the family language that this crate reads.
 pub const SCHEMA: u32 = 1;
 
 /// Keys of the document that come before its first table.
-const TOP_KEYS: &[&str] = &["schema", "id", "title", "extends", "include", "needs", "abstract"];
+const TOP_KEYS: &[&str] = &[
+    "schema", "id", "title", "extends", "include", "needs", "abstract", "config",
+];
 
 /// Kinds of `[inputs]`.
 const INPUT_KINDS: &[&str] = &["images", "frames", "samples", "rows", "grid", "ids", "per_token"];
@@ -84,6 +87,7 @@ fn read_family(root: &Node, errors: &Errors) -> Option<FamilyFile> {
     let id = read_id(&mut reader);
     let title = reader.required("title", "title = \"…\"");
     let extends = reader.string("extends").map(Located::spanned);
+    let config = reader.text("config");
     let is_abstract = read_abstract(&mut reader);
     let matches = read_matches(&mut reader, is_abstract);
     let refuse = reader
@@ -103,6 +107,7 @@ fn read_family(root: &Node, errors: &Errors) -> Option<FamilyFile> {
         id: id?,
         title: title?.value,
         extends,
+        config,
         is_abstract,
         matches,
         refuse,
@@ -123,6 +128,7 @@ fn read_shared(reader: &mut TableReader<'_>) -> FamilyFile {
         id: Spanned::new(String::new(), 0..0),
         title: String::new(),
         extends: None,
+        config: None,
         include: spanned_list(reader, "include"),
         needs: spanned_list(reader, "needs"),
         is_abstract: false,
@@ -199,38 +205,6 @@ fn read_refuse(mut table: TableReader<'_>) -> Option<Refuse> {
         when: when?,
         why: why?.value,
     })
-}
-
-fn read_names(mut table: TableReader<'_>) -> Names {
-    let root = table
-        .strings("root")
-        .map(|roots| roots.into_iter().map(|root| root.value).collect());
-    let tied = table.string_map("tied");
-    let ignore = table.texts("ignore");
-    let rename = table.sub("rename").map(read_rename).unwrap_or_default();
-    table.finish_below();
-    Names {
-        root,
-        tied,
-        ignore,
-        rename,
-    }
-}
-
-/// Each right side is a name or a list of names.
-fn read_rename(table: TableReader<'_>) -> IndexMap<String, Vec<String>> {
-    let names = |(left, entry): (&str, &Entry)| {
-        let items = match &entry.node.value {
-            NodeValue::Array(items) => items.as_slice(),
-            _ => std::slice::from_ref(&entry.node),
-        };
-        let names = items
-            .iter()
-            .filter_map(|item| Some(table.node_string(item, left)?.value))
-            .collect();
-        (left.to_owned(), names)
-    };
-    table.rest().map(names).collect()
 }
 
 fn read_blocks(reader: &mut TableReader<'_>) -> IndexMap<String, BlockFile> {

@@ -28,6 +28,9 @@ pub struct FamilyFile {
     pub title: String,
     /// The parent family's id.
     pub extends: Option<Spanned<String>>,
+    /// Key of config.json whose map describes this family, as `text_config` of models with several parts; keys that the
+    /// map lacks are read beside it.
+    pub config: Option<String>,
     /// std files, in order; later wins.
     #[schemars(default)]
     pub include: Vec<Spanned<String>>,
@@ -136,6 +139,49 @@ pub struct Names {
     /// What equations say -> what files may say instead, in order.
     #[schemars(default, schema_with = "crate::schema::rename")]
     pub rename: IndexMap<String, Vec<String>>,
+    /// What equations say -> the stored tensor of which it is a piece, where the file does not have it by its name.
+    #[schemars(default)]
+    pub packed: IndexMap<String, PackedFile>,
+    /// What equations say -> the stored tensors that it is, joined along dim 0, where the file does not have it by its
+    /// name.
+    #[schemars(default, schema_with = "crate::schema::joined")]
+    pub joined: IndexMap<String, Vec<String>>,
+}
+
+/// One entry of `names.packed`: which piece of which stored tensor.
+#[derive(Clone, Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct PackedFile {
+    /// What stands in the stored name where the wanted one has the left side. `{e}` on the left is the index of dim 0 of
+    /// the stored tensor.
+    pub from: String,
+    /// Which part of the rows: `[k, n]`, the k-th of n equal parts, or `[k, "sizes"]`, an equation for the list of sizes.
+    #[schemars(schema_with = "crate::schema::part")]
+    pub part: Option<PartOf>,
+    /// The piece is stored as `[in, out]`: columns are cut.
+    #[schemars(default)]
+    pub transposed: bool,
+    /// Rows of the parts alternate.
+    #[schemars(default)]
+    pub interleaved: bool,
+}
+
+/// `part` of an entry of `names.packed`.
+#[derive(Clone, Debug)]
+pub struct PartOf {
+    /// Which part, from 0.
+    pub index: u64,
+    /// Of which.
+    pub of: PartsFile,
+}
+
+/// How rows are divided in parts.
+#[derive(Clone, Debug)]
+pub enum PartsFile {
+    /// So many equal ones.
+    Equal(u64),
+    /// An equation: so many equal ones, or the list of their sizes.
+    Equation(Equation),
 }
 
 /// One `[[stack]]` table. Everything but the name is optional, because a child states what differs.

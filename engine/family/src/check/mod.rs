@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use serde_json::Value as Json;
 use sli_config::{Diagnostic, suggest};
+use sli_model::glob_matches;
 
 use crate::flat::Flat;
 
@@ -65,7 +66,8 @@ fn dead_values(flat: &Flat, reached: &Reached) -> Vec<Diagnostic> {
 
 /// Keys of config.json that nothing handles. A key whose value is null counts as absent.
 pub(crate) fn unhandled_keys(flat: &Flat, reached: &Reached, config: &Json) -> Vec<String> {
-    let handled = |key: &str| reached.keys.contains(key) || is_harmless(key) || flat.ignore_config.contains_key(key);
+    let ignored = |key: &str| flat.ignore_config.keys().any(|pattern| glob_matches(pattern, key));
+    let handled = |key: &str| reached.keys.contains(key) || is_harmless(key) || ignored(key);
     let keys = config.as_object().into_iter().flatten();
     keys.filter(|(key, value)| !value.is_null() && !handled(key))
         .map(|(key, _)| key.clone())

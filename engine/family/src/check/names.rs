@@ -48,6 +48,9 @@ pub(super) fn unknown_names(flat: &Flat) -> Vec<Diagnostic> {
     for refuse in &flat.refuse {
         checker.equation(&refuse.when, &plan);
     }
+    for sizes in flat.packed.values().filter_map(|packed| packed.sizes.as_ref()) {
+        checker.equation(sizes, &plan);
+    }
     let mut embed = common.clone();
     embed.extend(flat.embed.equations.keys().map(String::as_str));
     checker.table(&flat.embed, &embed);

@@ -110,6 +110,8 @@ pub(crate) fn reach(flat: &Flat) -> Reached {
             });
         }
     }
+    let sizes = flat.packed.values().filter_map(|packed| packed.sizes.as_ref());
+    sizes.for_each(|parsed| walker.visit(parsed, PLAN));
     flat.ignore.iter().for_each(|glob| walker.template(glob, PLAN));
     if flat.values.contains_key("tied") {
         walker.value("tied");
@@ -161,11 +163,12 @@ impl<'a> Walker<'a> {
                 None
             }
         });
-        let named: Vec<&Expr> = options
+        let mut named: Vec<&Expr> = options
             .flatten()
             .filter(|(key, _)| key == "block")
             .map(|(_, value)| value)
             .collect();
+        named.extend(args.first().filter(|_| name == "pair_bias"));
         if named.is_empty() && name == "experts" {
             self.block("expert");
         }

@@ -1,14 +1,17 @@
 //! Calls: blocks of the family, else functions of the engine.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use sli_config::suggest;
+use sli_model::{Graph, GraphInput, PairIndex};
 
 use super::frame::{BlockCall, Sight};
 use super::lookup::At;
 use super::{Compiler, Frame, FrameId, Path, R};
 use crate::expr::{Expr, Node, Parsed};
 use crate::functions::{self, Call};
+use crate::prune::prune;
 use crate::value::Val;
 
 /// How deep blocks may call each other.
@@ -203,29 +206,48 @@ impl Compiler<'_> {
     }
 
     /// Evaluates a block as the body of `experts`, in a graph of its own.
-    pub(crate) fn body(
-        &mut self,
-        block: &str,
-        module: &str,
-        given: HashMap<String, Val>,
-        at: At<'_>,
-    ) -> R<sli_model::Graph> {
+    pub(crate) fn body(&mut self, block: &str, module: &str, given: HashMap<String, Val>, at: At<'_>) -> R<Graph> {
         let per_expert = module.contains("{e}");
+        let input = |compiler: &mut Self| compiler.input(GraphInput::X, at);
+        self.inner(Some(per_expert), input, (block, module, given), at)
+    }
+
+    /// Evaluates a block as the body of `pair_bias`: its x are the indices.
+    pub(crate) fn pair_body(&mut self, block: &str, given: HashMap<String, Val>, at: At<'_>) -> R<Graph> {
+        let input = |compiler: &mut Self| {
+            let member = |index: PairIndex| (index.name().to_owned(), compiler.input(GraphInput::Pair(index), at));
+            let indices = [PairIndex::Query, PairIndex::Key, PairIndex::Head];
+            Val::Map(Arc::new(indices.map(member).into_iter().collect()))
+        };
+        self.inner(None, input, (block, "", given), at).map(prune)
+    }
+
+    /// Evaluates a block in a graph of its own, which has one output, `out`.
+    fn inner(
+        &mut self,
+        expert: Option<bool>,
+        input: impl FnOnce(&mut Self) -> Val,
+        (block, module, given): (&str, &str, HashMap<String, Val>),
+        at: At<'_>,
+    ) -> R<Graph> {
         self.serial += 1;
-        self.builders.push(super::Builder::new(self.serial, Some(per_expert)));
+        self.builders.push(super::Builder::new(self.serial, expert));
         let hidden = std::mem::replace(&mut self.frames[at.0.0].hidden, true);
-        let x = self.input(sli_model::GraphInput::X, at);
+        let x = input(self);
         let result = self.run_block(block, x, module, given, at);
         self.frames[at.0.0].hidden = hidden;
         self.frames[at.0.0].calls.pop();
         let out = match result {
             Ok(Val::Tensor(serial, value)) => self.own(serial, value, at),
-            Ok(other) => Err(self.fail(
-                at.0,
-                at.1,
-                at.2,
-                format!("the `out` of an expert is a tensor, not {}", other.show()),
-            )),
+            Ok(other) => {
+                let of = if expert.is_some() {
+                    "an expert"
+                } else {
+                    "a block of `pair_bias`"
+                };
+                let message = format!("the `out` of {of} is a tensor, not {}", other.show());
+                Err(self.fail(at.0, at.1, at.2, message))
+            }
             Err(error) => Err(error),
         };
         let mut graph = self.builders.pop().expect("pushed above").graph;

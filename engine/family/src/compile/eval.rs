@@ -174,7 +174,9 @@ impl Compiler<'_> {
             Arithmetic::Sub => BinaryOp::Sub,
             Arithmetic::Mul => BinaryOp::Mul,
             Arithmetic::Div => BinaryOp::Div,
-            Arithmetic::Rem => return Err(self.fail(at.0, at.1, at.2, "`%` is for plan values, not for tensors")),
+            Arithmetic::Rem => {
+                return Err(self.fail(at.0, at.1, at.2, "`%` is for plan values; of tensors write `mod(a, b)`"));
+            }
         };
         let inputs = vec![Some(self.operand(a, at)?), Some(self.operand(b, at)?)];
         Ok(self.node(Op::Binary(op), inputs, at))
@@ -204,12 +206,11 @@ impl Compiler<'_> {
         if serial == self.builder().serial {
             return Ok(value);
         }
-        Err(self.fail(
-            at.0,
-            at.1,
-            at.2,
-            "the body of `experts` sees its own input and parameters, not tensors from outside",
-        ))
+        let sees = match self.builder().expert {
+            Some(_) => "the body of `experts` sees its own input and parameters",
+            None => "the block of `pair_bias` sees its own x and plan values",
+        };
+        Err(self.fail(at.0, at.1, at.2, format!("{sees}, not tensors from outside")))
     }
 
     /// A node of the current graph as a tensor value.

@@ -98,8 +98,12 @@ impl<'a> Compiler<'a> {
         self.reached.is_some_and(|reached| reached.members.contains(key))
     }
 
-    /// The graph being built.
+    /// The graph being built. Where none is (a condition that asks for a score bias), one that is thrown away.
     pub(crate) fn builder(&mut self) -> &mut Builder {
-        self.builders.last_mut().expect("a graph is being built")
+        if self.builders.is_empty() {
+            self.serial += 1;
+            self.builders.push(Builder::new(self.serial, None));
+        }
+        self.builders.last_mut().expect("there is one")
     }
 }

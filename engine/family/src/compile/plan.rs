@@ -6,14 +6,17 @@ use std::sync::Arc;
 use indexmap::IndexMap;
 use serde_json::Value as Json;
 use sli_config::Diagnostic;
-use sli_model::{Graph, GraphInput, InputKind, ModelPlan, NameRules, Op, ParamName, StackPlan, Value};
+use sli_config::family::PartsFile;
+use sli_model::{
+    Graph, GraphInput, InputKind, ModelPlan, NameRules, Op, Packed, ParamName, Part, Parts, StackPlan, Value,
+};
 
 use super::frame::Sight;
 use super::stack::sorted_names;
 use super::{Builder, Compiler, Frame, FrameId, Path, R, Scope};
 use crate::check::Reached;
 use crate::expr::{Expr, Node, Parsed};
-use crate::flat::{Flat, Table};
+use crate::flat::{Flat, FlatPacked, Table};
 use crate::prune::prune;
 use crate::value::Val;
 
@@ -139,6 +142,11 @@ impl Compiler<'_> {
             .iter()
             .map(|glob| self.fill(glob, (frame, &here, &here.root)));
         let ignore = ignore.collect::<R<Vec<String>>>()?;
+        let packed = family
+            .packed
+            .iter()
+            .map(|(left, entry)| self.packed(left, entry, frame));
+        let packed = packed.collect::<R<Vec<Packed>>>()?;
         let name = |text: &String| -> ParamName { Path::root().join(text).param() };
         Ok(NameRules {
             root: family.root.clone(),
@@ -149,7 +157,53 @@ impl Compiler<'_> {
                 .collect(),
             ties_apply,
             rename: family.rename.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+            packed,
+            joined: family.joined.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
             ignore,
+        })
+    }
+
+    /// An entry of `names.packed`, its sizes evaluated.
+    fn packed(&mut self, written: &str, entry: &FlatPacked, frame: FrameId) -> R<Packed> {
+        let stated = &entry.stated;
+        let part = match (&stated.part, &entry.sizes) {
+            (None, _) => None,
+            (Some(part), None) => match part.of {
+                PartsFile::Equal(n) => Some((part.index, Parts::Equal(n))),
+                PartsFile::Equation(_) => None,
+            },
+            (Some(part), Some(sizes)) => {
+                let value = self.eval(frame, sizes, &sizes.root)?;
+                let size = |value: &Val| match value {
+                    Val::Int(n) if *n > 0 => Some(*n as u64),
+                    _ => None,
+                };
+                let parts = match &value {
+                    Val::List(list) => list.iter().map(size).collect::<Option<_>>().map(Parts::Rows),
+                    one => size(one).map(Parts::Equal),
+                };
+                let count = match &parts {
+                    Some(Parts::Rows(rows)) => rows.len() as u64,
+                    Some(Parts::Equal(n)) => *n,
+                    None => 0,
+                };
+                let Some(parts) = parts.filter(|_| part.index < count) else {
+                    let message = format!(
+                        "part {} of a tensor is one of a number of equal parts or of a list of their sizes, not of {}",
+                        part.index,
+                        value.show()
+                    );
+                    return Err(self.fail(frame, sizes, &sizes.root, message));
+                };
+                Some((part.index, parts))
+            }
+        };
+        Ok(Packed {
+            written: written.to_owned(),
+            from: stated.from.clone(),
+            part: part.map(|(index, of)| Part { index, of }),
+            transposed: stated.transposed,
+            interleaved: stated.interleaved,
         })
     }
 

@@ -1,6 +1,6 @@
 //! Attention, its score biases, rotary embedding.
 
-use sli_model::{Attend, Num, Op, Relative};
+use sli_model::{Attend, Num, Op, PairBias, Relative, infer::check_pair_bias};
 
 use super::call::num;
 use super::{Call, Function, functions};
@@ -63,6 +63,19 @@ pub(super) const FUNCTIONS: &[Function] = functions! {
     /// [2L + 1] integers -L .. L, L the longest sequence of the batch: what a table of relative positions is computed
     /// from.
     "distances" 0..=0 [] "distances()" => distances;
+    /// Score bias that is an equation: any mask or bias made of indices and plan values. Runs `[block.<name>]` with x =
+    /// {q [1, N, 1], k [1, 1, M], h [H, 1, 1]}: index of the query and of the key within their sequences and number of the
+    /// head, f32. Its `out`, broadcast to [H or 1, N, M], is added to the scores; -inf hides a key: `log(mark)` is 0 where
+    /// a mark is 1 and -inf where it is 0. The block is an elementwise equation: arithmetic, `step`, `where`, `mod`,
+    /// `floor`, `min`, `max`, `clamp`, `exp` and the like; no parameters, no other tensors, nothing along a dim; other
+    /// blocks may help it (`near(x)`). It is evaluated tile by tile, never for all pairs at once. Masks that `attend` has
+    /// options for (`causal`, `window`, `chunk`) stay there: they also spare the work.
+    /// * `heads` (null): H; without it there is no `x.h` and every head has the same bias. A head is a query head.
+    /// * `args`: map of arguments for the block.
+    ///
+    /// ALiBi as such a block, H a power of two: `out = "pow(2.0, -8.0 / heads * (x.h + 1)) * (x.k - x.q)"`. Every third
+    /// key, and near ones: `log(max(step(-mod(x.k, 3)), step(near - (x.q - x.k))))`.
+    "pair_bias" 1..=1 ["heads", "args"] "pair_bias('block', {heads, args})" => pair_bias;
     /// t [M, H] -> score bias t[key, head], the same for every query. State of a step-by-step run: t beside k.
     "key_bias" 1..=1 [] "key_bias(t)" => key_bias;
     /// Score bias: 0 for the n best keys of each query among itself and those before, -inf elsewhere; with fewer than
@@ -188,6 +201,24 @@ fn distances(mut call: Call<'_, '_, '_>) -> R<Val> {
 fn key_bias(mut call: Call<'_, '_, '_>) -> R<Val> {
     let t = call.tensor(0)?;
     Ok(call.push_bias(Op::KeyBias, vec![Some(t)]))
+}
+
+fn pair_bias(mut call: Call<'_, '_, '_>) -> R<Val> {
+    let block = call.string(0)?;
+    if !call.compiler.family.blocks.contains_key(&*block) {
+        return Err(call.fail_at(call.args[0], format!("there is no [block.{block}]")));
+    }
+    let heads = call.size_option("heads")?;
+    let given = call.block_args()?;
+    let at = (call.frame, call.parsed, call.args[0]);
+    let body = call.compiler.pair_body(&block, given, at)?;
+    let pair = PairBias { heads, body };
+    if let Err(error) = check_pair_bias(&pair) {
+        let why = format!("{}{}{}", error.origin.lead(), error.message, error.origin.trail());
+        return Err(call.fail(why));
+    }
+    call.compiler.touch_graph();
+    Ok(call.push_bias(Op::PairBias(Box::new(pair)), Vec::new()))
 }
 
 fn top_keys(mut call: Call<'_, '_, '_>) -> R<Val> {

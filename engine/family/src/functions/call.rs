@@ -15,6 +15,8 @@ pub(crate) struct Call<'c, 'a, 'p> {
     pub(crate) compiler: &'c mut Compiler<'a>,
     pub(crate) function: &'static Function,
     pub(crate) args: Vec<&'p Expr>,
+    /// Arguments already evaluated: a block called in one runs once.
+    vals: HashMap<usize, Val>,
     options: Vec<(&'p str, &'p Expr)>,
     /// Options given as a plan value, and the argument that gives them.
     shared: Option<(std::sync::Arc<indexmap::IndexMap<String, Val>>, &'p Expr)>,
@@ -35,6 +37,7 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
             compiler,
             function,
             args: args.iter().collect(),
+            vals: HashMap::new(),
             options: Vec::new(),
             shared: None,
             frame: at.0,
@@ -120,7 +123,12 @@ impl<'c, 'a, 'p> Call<'c, 'a, 'p> {
 
     /// The k-th argument.
     pub(crate) fn val(&mut self, k: usize) -> R<Val> {
-        self.compiler.eval(self.frame, self.parsed, self.args[k])
+        if let Some(value) = self.vals.get(&k) {
+            return Ok(value.clone());
+        }
+        let value = self.compiler.eval(self.frame, self.parsed, self.args[k])?;
+        self.vals.insert(k, value.clone());
+        Ok(value)
     }
 
     /// The k-th argument, null if it is not given.

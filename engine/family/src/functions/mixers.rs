@@ -33,9 +33,12 @@ pub(super) const FUNCTIONS: &[Function] = functions! {
     /// * `gain` g, broadcasts to [N, H, 1]: k v' enters as exp(g) k v'. Plain form only, decay per head.
     /// * `normalize`: 'sum': y / n, n the same y with v = 1 (RWKV-4, arXiv 2305.13048); 'max1': y / max(abs n, 1)
     ///   (mLSTM, arXiv 2405.04517). S and n are kept divided by exp(m), m_t = max(decay + m_(t-1), gain_t), so nothing
-    ///   overflows. `beta` and `erase` go with neither `bonus`, `gain` nor `normalize`. Computed in chunks, exactly
-    ///   (section 12 of the language). Covers RetNet (arXiv 2307.08621), lightning attention, GLA (arXiv 2312.06635),
-    ///   Mamba-2 (arXiv 2405.21060) as `linear_scan(C, B, u * per_head(dt), {'decay': per_head(dt * A)})`.
+    ///   overflows.
+    ///
+    /// `beta` and `erase` go with neither `bonus`, `gain` nor `normalize`; `gain` and `normalize` need one decay per
+    /// head. Computed in chunks, exactly (section 12 of the language). Covers RetNet (arXiv 2307.08621), lightning
+    /// attention, GLA (arXiv 2312.06635), and Mamba-2 (arXiv 2405.21060) as
+    /// `linear_scan(C, B, u * per_head(dt), {'decay': per_head(dt * A)})`.
     "linear_scan" 3..=3 ["decay", "beta", "erase", "bonus", "gain", "normalize"]
         "linear_scan(q, k, v, {decay, beta, erase: [a, b], bonus, gain, normalize})" => linear_scan;
     /// x [N, C], h [L, C] -> [N, C]: y_t = sum over s <= t of h[t - s] x_s, in f32, by FFT. L must reach the longest
@@ -129,8 +132,9 @@ fn linear_scan(mut call: Call<'_, '_, '_>) -> R<Val> {
     if beta.is_some() && erase_a.is_some() {
         return Err(call.fail("`beta` and `erase` exclude each other"));
     }
-    if gain.is_some() && (beta.is_some() || erase_a.is_some()) {
-        return Err(call.fail("`gain` is for the plain form, without `beta` and `erase`"));
+    let reads_the_key = beta.is_some() || erase_a.is_some();
+    if reads_the_key && (bonus.is_some() || gain.is_some() || normalize.is_some()) {
+        return Err(call.fail("`beta` and `erase` go with neither `bonus`, `gain` nor `normalize`"));
     }
     let inputs = vec![q, k, Some(v), decay, beta, erase_a, erase_b, bonus, gain];
     Ok(call.push(Op::LinearScan(LinearScan { normalize }), inputs))

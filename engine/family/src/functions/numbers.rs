@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sli_model::{BinaryOp, Op, UnaryOp};
+use sli_model::{BinaryOp, Num, Op, Scalar, UnaryOp};
 
 use super::{Call, Function, functions};
 use crate::compile::R;
@@ -15,7 +15,8 @@ pub(super) const FUNCTIONS: &[Function] = functions! {
     /// `get(config.ssm_cfg.layer, 'Mamba1')`, `get(config.pattern[i], 'full')`. `get(config.key)` alone reads a key
     /// that may be missing, as null.
     "get" 1..=16 [] "get(a, b, …)" => get;
-    /// A number cut towards zero, a string of digits read, true as 1 and false as 0. Anything else is an error.
+    /// A number cut towards zero, a string of digits read, true as 1 and false as 0; of a tensor, elementwise, whole
+    /// numbers that `embedding` and `gather` take. Anything else is an error.
     "int" 1..=1 [] "int(x)" => int;
     /// The number as a float.
     "float" 1..=1 [] "float(x)" => float;
@@ -60,6 +61,17 @@ pub(super) const ELEMENTWISE: &[Function] = functions! {
     /// Rounded to bfloat16, ties to even; the type stays. For constants that the model's code rounds: `bf16(sqrt(1.0 *
     /// config.hidden_size))`.
     "bf16" 1..=1 [] "bf16(x)" => bf16;
+    /// Rounded to IEEE half, ties to even; infinite from 65520 on; the type stays. For what the model's code computes in
+    /// half precision whatever it is run in, as tables of sines.
+    "f16" 1..=1 [] "f16(x)" => f16;
+    /// 1 where x >= 0, else 0; an integer of an integer. Comparisons of tensors are made of it: a >= b is
+    /// `step(a - b)`, a < b is `1 - step(a - b)`, a = b is `step(-abs(a - b))`; products say and, `max` says or.
+    "step" 1..=1 [] "step(x)" => step;
+    /// Elementwise: `a` where `mark` is not 0, else `b`; each a number or a tensor, with broadcasting. Nothing of the
+    /// branch not taken shows, so it may be infinite or nan. A mark that is a number chooses when the model is planned.
+    "where" 3..=3 [] "where(mark, a, b)" => choose;
+    /// a - b floor(a / b): the rest of a division, with the sign of `b`; each a number or a tensor, with broadcasting.
+    "mod" 2..=2 [] "mod(a, b)" => modulo;
     /// e to the power of `x`.
     "exp" 1..=1 [] "exp(x)" => exp;
     /// The natural logarithm. log sigmoid(x) is `-softplus(-x)`, which does not overflow.
@@ -139,6 +151,10 @@ fn int(mut call: Call<'_, '_, '_>) -> R<Val> {
             Ok(i) => Ok(Val::Int(i)),
             Err(_) => Err(call.fail(format!("'{text}' is not a whole number"))),
         },
+        Val::Tensor(..) => {
+            let x = call.tensor(0)?;
+            Ok(call.push(Op::Unary(UnaryOp::Int), vec![Some(x)]))
+        }
         value => match value.number() {
             Some(x) if x.is_finite() => Ok(Val::Int(x.trunc() as i64)),
             _ => Err(call.fail(format!("{} is not a number", value.show()))),
@@ -221,6 +237,49 @@ fn string(mut call: Call<'_, '_, '_>) -> R<Val> {
 /// Rounded to bfloat16, ties to even.
 fn bf16(call: Call<'_, '_, '_>) -> R<Val> {
     either(call, UnaryOp::Bf16, sli_model::round_bf16)
+}
+
+/// Rounded to IEEE half, ties to even.
+fn f16(call: Call<'_, '_, '_>) -> R<Val> {
+    either(call, UnaryOp::F16, sli_model::round_f16)
+}
+
+fn step(mut call: Call<'_, '_, '_>) -> R<Val> {
+    match call.val(0)?.number() {
+        Some(x) => Ok(Val::Int((x >= 0.0).into())),
+        None => either(call, UnaryOp::Step, f64::abs),
+    }
+}
+
+/// A mark that is a number decides now.
+fn choose(mut call: Call<'_, '_, '_>) -> R<Val> {
+    if let Some(mark) = call.val(0)?.number() {
+        return call.val(if mark != 0.0 { 1 } else { 2 });
+    }
+    let inputs = (0..3).map(|k| call.tensor(k).map(Some)).collect::<R<_>>()?;
+    Ok(call.push(Op::Where, inputs))
+}
+
+/// The rest of a division, with the sign of the divisor.
+fn modulo(mut call: Call<'_, '_, '_>) -> R<Val> {
+    let (a, b) = (call.val(0)?, call.val(1)?);
+    match (a.number(), b.number()) {
+        (_, Some(0.0)) => Err(call.fail("there is no rest of a division by 0")),
+        (Some(x), Some(y)) => {
+            let rest = match (&a, &b) {
+                (Val::Int(a), Val::Int(b)) => BinaryOp::modulo(Scalar::Int(*a), Scalar::Int(*b)),
+                _ => BinaryOp::modulo(Scalar::Float(Num(x)), Scalar::Float(Num(y))),
+            };
+            Ok(match rest {
+                Scalar::Int(i) => Val::Int(i),
+                Scalar::Float(x) => Val::Float(x.0),
+            })
+        }
+        _ => {
+            let inputs = vec![Some(call.tensor(0)?), Some(call.tensor(1)?)];
+            Ok(call.push(Op::Binary(BinaryOp::Mod), inputs))
+        }
+    }
 }
 
 /// z with Phi(z) = p: bisection on the complementary error function's series is exact enough and short.

@@ -46,7 +46,10 @@ pub fn signatures() -> Vec<FunctionDoc> {
 
 /// The lines of doc comments without the space after their slashes.
 fn text(lines: &[&str]) -> String {
-    let lines: Vec<&str> = lines.iter().map(|line| line.strip_prefix(' ').unwrap_or(line)).collect();
+    let lines: Vec<&str> = lines
+        .iter()
+        .map(|line| line.strip_prefix(' ').unwrap_or(line))
+        .collect();
     lines.join("\n")
 }
 
@@ -117,7 +120,10 @@ mod tests {
             assert!(function.signature.contains(&format!("{name}(")), "{name}");
             assert!(doc.ends_with(['.', ')']), "{name}: {doc}");
             for option in function.options {
-                assert!(doc.contains(&format!("`{option}`")), "{name} does not explain `{option}`");
+                assert!(
+                    doc.contains(&format!("`{option}`")),
+                    "{name} does not explain `{option}`"
+                );
                 assert!(function.signature.contains(option), "{name} does not show `{option}`");
             }
             assert_eq!(doc.matches('`').count() % 2, 0, "{name}: a back-tick without its pair");
@@ -126,7 +132,10 @@ mod tests {
 
     #[test]
     fn products_are_no_emphasis() {
-        assert_eq!(escaped("[.., H*D] a * b `c*d`\n* item"), "[.., H\\*D] a * b `c*d`\n* item");
+        assert_eq!(
+            escaped("[.., H*D] a * b `c*d`\n* item"),
+            "[.., H\\*D] a * b `c*d`\n* item"
+        );
         let text = reference();
         assert!(text.contains("\n### attend\n`attend(q, k, v, {causal"), "{text}");
         assert_eq!(text.matches("\n## ").count(), TABLES.len());

@@ -309,6 +309,11 @@ impl Source {
             None => {
                 let stated = self.number(call, &[&self.scaling, &self.map], "partial_rotary_factor")?;
                 let default = self.number(call, &[&self.defaults], "partial")?;
+                let null = |map: &Map| matches!(map.get("partial_rotary_factor"), Some(Val::Null));
+                if stated.is_none() && default.is_some_and(|d| d != 1.0) && (null(&self.scaling) || null(&self.map)) {
+                    let message = "config.json says null for `partial_rotary_factor`, and whether that is the default or none cannot be told";
+                    return Err(Box::new(call.fail(message).help("remove the key, or write the number")));
+                }
                 // The code of most models never reads the key.
                 if let (Some(stated), None) = (stated, default)
                     && stated != 1.0

@@ -48,6 +48,16 @@ pub(super) const FUNCTIONS: &[Function] = functions! {
     /// sequence's length if there is none. With `prefix` of `attend`, a prompt that ends at a known token sees itself
     /// both ways.
     "first_index" 2..=2 [] "first_index(tokens, id)" => first_index;
+    /// tokens [N] -> [N]: the index in its sequence of the last token that is `id`, for every row of the sequence, 0 if
+    /// there is none; with `not` (false) of the last token that is another one. `row_at(x, last_index(tokens, pad, {'not':
+    /// true}))` is the row that classifiers on decoders read.
+    "last_index" 2..=2 ["not"] "last_index(tokens, id, {not})" => last_index;
+    /// x [N, ..], index [N] -> [S, ..]: of each sequence the row at the index (within the sequence) that `index` has in the
+    /// sequence's first row, as `first_index` and `last_index` give it. An index beyond the sequence is an error.
+    "row_at" 2..=2 [] "row_at(x, index)" => row_at;
+    /// t [S, ..], x [N, ..] -> [N, ..]: row s of t for every row of sequence s of x: the way back from `first_token`,
+    /// `mean_rows`, `row_at` to rows.
+    "spread" 2..=2 [] "spread(t, x)" => spread;
     /// The block called `count` times, one call after the other, each taking what the one before gave; `{n}` in the
     /// module is from .. from + count - 1. `count` may be 0.
     /// * `block` (needed): its name.
@@ -170,6 +180,25 @@ fn mean_rows(call: Call<'_, '_, '_>) -> R<Val> {
 
 fn row_positions(call: Call<'_, '_, '_>) -> R<Val> {
     plain(call, Op::RowPositions)
+}
+
+fn last_index(mut call: Call<'_, '_, '_>) -> R<Val> {
+    let tokens = call.tensor(0)?;
+    let op = Op::LastIndex {
+        id: call.int(1)?,
+        not: call.flag("not")?,
+    };
+    Ok(call.push(op, vec![Some(tokens)]))
+}
+
+fn row_at(mut call: Call<'_, '_, '_>) -> R<Val> {
+    let inputs = vec![Some(call.tensor(0)?), Some(call.tensor(1)?)];
+    Ok(call.push(Op::RowAt, inputs))
+}
+
+fn spread(mut call: Call<'_, '_, '_>) -> R<Val> {
+    let inputs = vec![Some(call.tensor(0)?), Some(call.tensor(1)?)];
+    Ok(call.push(Op::Spread, inputs))
 }
 
 fn first_index(mut call: Call<'_, '_, '_>) -> R<Val> {

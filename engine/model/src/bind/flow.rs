@@ -228,7 +228,7 @@ impl<'a> Binder<'a> {
                     },
                     Op::Param(id) => match &found.params[id.0 as usize] {
                         Resolved::Missing(missing, _) => missing.first(),
-                        Resolved::Bound(_) => None,
+                        Resolved::Bound(_) | Resolved::Unfit(_) => None,
                     },
                     Op::Experts(_) => {
                         let body = found.experts.iter().find(|body| body.0 == index as u32)?;
@@ -249,7 +249,7 @@ impl<'a> Binder<'a> {
 fn all_missing(found: &GraphParams) -> Vec<&Missing> {
     let own = found.params.iter().flat_map(|resolved| match resolved {
         Resolved::Missing(missing, _) => missing.as_slice(),
-        Resolved::Bound(_) => &[],
+        Resolved::Bound(_) | Resolved::Unfit(_) => &[],
     });
     own.chain(found.experts.iter().flat_map(|body| all_missing(&body.1)))
         .collect()

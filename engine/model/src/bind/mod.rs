@@ -3,17 +3,21 @@
 //! Strict in both directions: a tensor that the plan needs must be there in a shape that fits, and a
 //! tensor of the checkpoint that nothing uses, ties or ignores is an error. The outcome is a value.
 
+mod coverage;
 mod flow;
+mod pieces;
 mod rename;
 mod report;
 mod resolve;
 mod shapes;
+mod source;
 mod surroundings;
 #[cfg(test)]
 mod tests;
 mod usage;
 
 pub use report::{BindReport, Missing};
+pub use source::{Index, Piece, Rows, Source};
 
 use crate::infer::{TypeError, ValueType, check_structure};
 use crate::{DType, ModelPlan, Value};
@@ -92,7 +96,7 @@ impl BoundGraph {
     /// The tensors it reads, sorted, each once, bodies of experts included.
     pub fn tensors(&self) -> Vec<u32> {
         let mut tensors = Vec::new();
-        self.collect(&mut tensors);
+        self.each_source(&mut |source| tensors.extend_from_slice(source.tensors()));
         tensors.sort_unstable();
         tensors.dedup();
         tensors
@@ -111,16 +115,11 @@ impl BoundGraph {
             .map(|expert| &expert.1)
     }
 
-    fn collect(&self, tensors: &mut Vec<u32>) {
-        for param in &self.params {
-            match param {
-                BoundParam::Absent => {}
-                BoundParam::One(tensor) => tensors.push(*tensor),
-                BoundParam::Many(many) => tensors.extend(many),
-            }
-        }
+    /// Hands every source of its parameters to `take`, those of bodies of experts included.
+    pub fn each_source<'a>(&'a self, take: &mut dyn FnMut(&'a Source)) {
+        self.params.iter().flat_map(BoundParam::sources).for_each(&mut *take);
         for (_, body) in &self.experts {
-            body.collect(tensors);
+            body.each_source(take);
         }
     }
 }
@@ -131,9 +130,20 @@ pub enum BoundParam {
     /// Optional and not there, or not needed.
     Absent,
     /// One tensor (also one that experts cut in parts).
-    One(u32),
+    One(Source),
     /// The tensors of `{n}` or `{e}`, in order.
-    Many(Vec<u32>),
+    Many(Vec<Source>),
+}
+
+impl BoundParam {
+    /// Where its tensors come from.
+    pub fn sources(&self) -> &[Source] {
+        match self {
+            BoundParam::Absent => &[],
+            BoundParam::One(source) => std::slice::from_ref(source),
+            BoundParam::Many(sources) => sources,
+        }
+    }
 }
 
 /// Binds a plan to the tensors of a checkpoint, given in checkpoint order with distinct names.
@@ -161,6 +171,7 @@ pub fn bind(plan: &ModelPlan, tensors: &[TensorInfo]) -> BindResult {
     binding.resident = usage::resident(&binding, tensors.len());
     usage::account(&binding, tensors, &binder.resolver, &plan.names, &mut binder.report);
     binder.report.tied = binder.resolver.tied();
+    (binder.report.packed, binder.report.joined) = binder.resolver.made();
     let report = binder.report;
     let binding = report.is_ok().then_some(binding);
     BindResult { report, binding }

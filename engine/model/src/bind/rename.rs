@@ -32,7 +32,10 @@ impl Renames {
             for at in 0..found.len() {
                 for right in &entry.in_files {
                     let rewritten = rewrite(&found[at], &entry.written, right);
-                    if let Some(new) = rewritten.filter(|new| !found.contains(new) && found.len() < MAX_CANDIDATES) {
+                    if let Some(new) = rewritten
+                        .map(|new| new.name)
+                        .filter(|new| !found.contains(new) && found.len() < MAX_CANDIDATES)
+                    {
                         found.push(new);
                     }
                 }
@@ -57,22 +60,34 @@ impl Renames {
     }
 }
 
-fn segments(name: &str) -> Vec<String> {
+pub(super) fn segments(name: &str) -> Vec<String> {
     name.split('.').map(str::to_string).collect()
 }
 
+/// A name in which a run of segments was replaced.
+pub(super) struct Rewritten {
+    /// The new name.
+    pub(super) name: String,
+    /// The segment that `{e}` stood for.
+    pub(super) index: Option<String>,
+}
+
 /// The name with every run of segments that matches `written` replaced; `None` if there is none.
-fn rewrite(name: &str, written: &[String], right: &[String]) -> Option<String> {
+pub(super) fn rewrite(name: &str, written: &[String], right: &[String]) -> Option<Rewritten> {
     let segments: Vec<&str> = name.split('.').collect();
     let mut out: Vec<&str> = Vec::with_capacity(segments.len());
     let mut at = 0;
     let mut changed = false;
+    let mut index = None;
     while at < segments.len() {
         let run = segments.get(at..at + written.len());
-        if run.is_some_and(|run| matches(written, run)) {
-            let mut stars = (written.iter().zip(&segments[at..]))
-                .filter(|(w, _)| *w == "*")
-                .map(|(_, segment)| *segment);
+        if let Some(run) = run.filter(|run| matches(written, run)) {
+            let standing = |wild: &'static str| {
+                let pairs = written.iter().zip(run).filter(move |(w, _)| *w == wild);
+                pairs.map(|(_, segment)| *segment)
+            };
+            let mut stars = standing("*");
+            index = standing("{e}").next().map(str::to_string).or(index);
             out.extend(right.iter().map(|r| {
                 if r == "*" {
                     stars.next().unwrap_or("*")
@@ -87,11 +102,21 @@ fn rewrite(name: &str, written: &[String], right: &[String]) -> Option<String> {
             at += 1;
         }
     }
-    changed.then(|| out.join("."))
+    changed.then(|| Rewritten {
+        name: out.join("."),
+        index,
+    })
 }
 
+/// `*` stands for any segment, `{e}` for a number or what numbers are put in place of.
 fn matches(written: &[String], run: &[&str]) -> bool {
-    written.iter().zip(run).all(|(w, segment)| w == "*" || w == segment)
+    let number = |segment: &str| segment.bytes().all(|b| b.is_ascii_digit()) || matches!(segment, "{e}" | "{n}");
+    let stands = |(w, segment): (&String, &&str)| match w.as_str() {
+        "*" => true,
+        "{e}" => number(segment),
+        w => w == *segment,
+    };
+    written.iter().zip(run).all(stands)
 }
 
 #[cfg(test)]

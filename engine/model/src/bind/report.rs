@@ -39,6 +39,10 @@ pub struct BindReport {
     pub bound: usize,
     /// (wanted, read): tensors that the file leaves out and that are read from another by a tie.
     pub tied: Vec<(String, String)>,
+    /// (wanted, stored): tensors that are pieces of stored ones. Those of all experts are one, with `{e}`.
+    pub packed: Vec<(String, String)>,
+    /// (wanted, stored): tensors that are several stored ones, joined.
+    pub joined: Vec<(String, Vec<String>)>,
     /// Tensors that nothing reads and that are copies by a tie.
     pub copies: Vec<String>,
     /// Tensors that nothing reads and that the family ignores by name.
@@ -47,6 +51,8 @@ pub struct BindReport {
     pub missing: Vec<Missing>,
     /// Error: tensors that nothing used, tied or ignored.
     pub unused: Vec<String>,
+    /// Error: tensors of which only pieces are used, with what nothing used.
+    pub partial: Vec<(String, String)>,
     /// Error: what does not fit.
     pub mismatched: Vec<TypeError>,
     /// Heads that this checkpoint does not have, with the reason.
@@ -56,7 +62,12 @@ pub struct BindReport {
 impl BindReport {
     /// True if there is no error: nothing missing, unused or mismatched.
     pub fn is_ok(&self) -> bool {
-        self.missing.is_empty() && self.unused.is_empty() && self.mismatched.is_empty()
+        self.errors() == 0
+    }
+
+    /// Number of errors.
+    pub fn errors(&self) -> usize {
+        self.missing.len() + self.unused.len() + self.partial.len() + self.mismatched.len()
     }
 }
 
@@ -68,10 +79,13 @@ impl fmt::Display for BindReport {
         }
         let counts = [
             (self.tied.len(), "tied"),
+            (self.packed.len(), "packed"),
+            (self.joined.len(), "joined"),
             (self.copies.len(), "copies"),
             (self.ignored.len(), "ignored"),
             (self.missing.len(), "missing"),
             (self.unused.len(), "unused"),
+            (self.partial.len(), "used in part"),
             (self.mismatched.len(), "mismatched"),
         ];
         for (count, word) in counts.iter().filter(|row| row.0 > 0) {
@@ -81,6 +95,8 @@ impl fmt::Display for BindReport {
         for (left, right) in self.tied.iter().take(SHOWN) {
             writeln!(f, "tied: `{left}` is read from `{right}`")?;
         }
+        lines(f, "packed: ", self.packed.iter().map(piece))?;
+        lines(f, "joined: ", self.joined.iter().map(join))?;
         lines(
             f,
             "",
@@ -93,6 +109,13 @@ impl fmt::Display for BindReport {
             "unused tensor ",
             self.unused.iter().map(|name| (pattern(name), format!("`{name}`"))),
         )?;
+        let partial = |(name, unused): &(String, String)| {
+            (
+                pattern(name),
+                format!("tensor `{name}` is used in part only: nothing used {unused}"),
+            )
+        };
+        lines(f, "", self.partial.iter().map(partial))?;
         lines(
             f,
             "",
@@ -105,6 +128,14 @@ impl fmt::Display for BindReport {
         }
         Ok(())
     }
+}
+
+fn piece((wanted, stored): &(String, String)) -> (String, String) {
+    (pattern(wanted), format!("`{wanted}` is a piece of `{stored}`"))
+}
+
+fn join((wanted, stored): &(String, Vec<String>)) -> (String, String) {
+    (pattern(wanted), format!("`{wanted}` is `{}`", stored.join("`, `")))
 }
 
 /// Prints findings that differ in numbers only (layers, experts) as one line.

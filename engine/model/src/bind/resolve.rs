@@ -1,7 +1,8 @@
 //! From names in a plan to tensors of a checkpoint: renames, ties, optional and numbered parameters.
 
+use super::pieces::{Number, Pieces, Way};
 use super::rename::Renames;
-use super::{BoundParam, Missing, TensorInfo};
+use super::{BoundParam, Missing, Source, TensorInfo};
 use crate::{Graph, NameRules, Op, Param, ParamForm};
 use std::collections::{BTreeMap, HashMap};
 
@@ -14,7 +15,9 @@ const MAX_TRIED: usize = 32;
 pub(super) enum Resolved {
     Bound(BoundParam),
     /// Tensors that are not there, and those of the same numbered parameter that are.
-    Missing(Vec<Missing>, Vec<u32>),
+    Missing(Vec<Missing>, Vec<Source>),
+    /// It is there, but not as its entry of `packed` says: why.
+    Unfit(String),
 }
 
 /// The resolved parameters of a graph and of its bodies.
@@ -28,12 +31,20 @@ pub(super) struct Resolver<'a> {
     index: HashMap<&'a str, u32>,
     root: String,
     renames: Renames,
+    pieces: Pieces,
     /// (left, right) in full; empty if ties do not apply.
     ties: Vec<(String, String)>,
     /// Both sides of every tie in all spellings, each with the other side.
     tie_sides: Vec<(Vec<String>, String)>,
     used_ties: BTreeMap<String, u32>,
+    used_ways: BTreeMap<String, Made>,
     tensors: &'a [TensorInfo],
+}
+
+/// How a wanted tensor was made of stored ones.
+enum Made {
+    Piece(String),
+    Joined(Vec<String>),
 }
 
 /// A spelling to look for: a full name with or without placeholder, and the written name if it is by a tie.
@@ -64,9 +75,11 @@ impl<'a> Resolver<'a> {
             index,
             root,
             renames,
+            pieces: Pieces::new(rules),
             ties,
             tie_sides,
             used_ties: BTreeMap::new(),
+            used_ways: BTreeMap::new(),
             tensors,
         }
     }
@@ -82,6 +95,18 @@ impl<'a> Resolver<'a> {
             .iter()
             .map(|(wanted, read)| (wanted.clone(), name(*read)))
             .collect()
+    }
+
+    /// What `packed` and what `joined` gave: (wanted, stored).
+    pub(super) fn made(&mut self) -> (Vec<(String, String)>, Vec<(String, Vec<String>)>) {
+        let (mut packed, mut joined) = (vec![], vec![]);
+        for (wanted, made) in std::mem::take(&mut self.used_ways) {
+            match made {
+                Made::Piece(stored) => packed.push((wanted, stored)),
+                Made::Joined(stored) => joined.push((wanted, stored)),
+            }
+        }
+        (packed, joined)
     }
 
     /// Resolves the parameters of a graph that the marked nodes read, and of its bodies.
@@ -115,7 +140,7 @@ impl<'a> Resolver<'a> {
 
     fn single(&mut self, param: &Param, full: &str) -> Resolved {
         if let Some(tensor) = self.index.get(full) {
-            return Resolved::Bound(BoundParam::One(*tensor));
+            return Resolved::Bound(BoundParam::One((*tensor).into()));
         }
         let spellings = self.spellings(full);
         for spelling in &spellings {
@@ -123,13 +148,39 @@ impl<'a> Resolver<'a> {
                 if spelling.by_tie {
                     self.used_ties.insert(full.to_string(), tensor);
                 }
-                return Resolved::Bound(BoundParam::One(tensor));
+                return Resolved::Bound(BoundParam::One(tensor.into()));
             }
         }
-        match param.optional {
-            true => Resolved::Bound(BoundParam::Absent),
-            false => Resolved::Missing(vec![missing(param, full, spellings)], vec![]),
+        let ways = self.ways(&spellings);
+        match self.make(&ways, full, None) {
+            Some(Ok(source)) => Resolved::Bound(BoundParam::One(source)),
+            Some(Err(message)) => Resolved::Unfit(message),
+            None if param.optional => Resolved::Bound(BoundParam::Absent),
+            None => Resolved::Missing(vec![missing(param, full, &spellings, &ways, None)], vec![]),
         }
+    }
+
+    /// What `packed` and `joined` offer for a tensor with these spellings.
+    fn ways(&self, spellings: &[Spelling]) -> Vec<Way> {
+        let names: Vec<&str> = spellings.iter().map(|spelling| spelling.name.as_str()).collect();
+        self.pieces.ways(&names, &self.renames)
+    }
+
+    /// The first of the ways that this file allows.
+    fn make(&mut self, ways: &[Way], wanted: &str, number: Option<Number<'_>>) -> Option<Result<Source, String>> {
+        let found = |way: &Way| Some((way.take(number, &self.index, self.tensors)?, way.is_joined()));
+        let (made, is_joined) = ways.iter().find_map(found)?;
+        if let Ok(source) = &made
+            && !self.used_ways.contains_key(wanted)
+        {
+            let mut names = source.tensors().iter().map(|t| self.tensors[*t as usize].name.clone());
+            let made = match is_joined {
+                false => Made::Piece(names.next().unwrap_or_default()),
+                true => Made::Joined(names.collect()),
+            };
+            self.used_ways.insert(wanted.to_string(), made);
+        }
+        Some(made)
     }
 
     /// Spellings are made once for the name with its placeholder, then looked up number by number: tens
@@ -137,10 +188,11 @@ impl<'a> Resolver<'a> {
     fn numbered(&mut self, param: &Param, template: &str, placeholder: &str, count: u64) -> Resolved {
         let each = self.renames.depend_on_number(template, placeholder);
         let shared = self.spellings(template);
-        let mut tensors = Vec::new();
+        let mut ways: Option<Vec<Way>> = None;
+        let mut sources = Vec::new();
         let mut absent = Vec::new();
-        for n in 0..count {
-            let digits = n.to_string();
+        for at in 0..count {
+            let digits = at.to_string();
             let fill = |name: &str| name.replace(placeholder, &digits);
             let spellings: Vec<Spelling> = match each {
                 true => self.spellings(&fill(template)),
@@ -155,26 +207,35 @@ impl<'a> Resolver<'a> {
             let found = spellings
                 .iter()
                 .find_map(|s| self.index.get(s.name.as_str()).map(|t| (*t, s.by_tie)));
-            match found {
-                Some((tensor, by_tie)) => {
-                    tensors.push(tensor);
-                    if by_tie {
-                        self.used_ties.insert(fill(template), tensor);
-                    }
+            if let Some((tensor, by_tie)) = found {
+                sources.push(Source::Whole(tensor));
+                if by_tie {
+                    self.used_ties.insert(fill(template), tensor);
                 }
-                None if param.optional && tensors.is_empty() => {
+                continue;
+            }
+            let ways = ways.get_or_insert_with(|| self.ways(&shared));
+            let number = Number {
+                placeholder,
+                at,
+                of: count,
+            };
+            match self.make(ways, template, Some(number)) {
+                Some(Ok(source)) => sources.push(source),
+                Some(Err(message)) => return Resolved::Unfit(message),
+                None if param.optional && sources.is_empty() => {
                     return Resolved::Bound(BoundParam::Absent);
                 }
-                None => absent.push(missing(param, &fill(template), spellings)),
+                None => absent.push(missing(param, &fill(template), &spellings, ways, Some(number))),
             }
             if absent.len() == MAX_MISSING {
                 break;
             }
         }
         if absent.is_empty() {
-            Resolved::Bound(BoundParam::Many(tensors))
+            Resolved::Bound(BoundParam::Many(sources))
         } else {
-            Resolved::Missing(absent, tensors)
+            Resolved::Missing(absent, sources)
         }
     }
 
@@ -230,12 +291,18 @@ fn below<'n>(name: &'n str, module: &str) -> Option<&'n str> {
         .filter(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-fn missing(param: &Param, full: &str, spellings: Vec<Spelling>) -> Missing {
-    let tried = spellings
-        .into_iter()
-        .map(|spelling| spelling.name)
-        .take(MAX_TRIED)
-        .collect();
+fn missing(param: &Param, full: &str, spellings: &[Spelling], ways: &[Way], number: Option<Number<'_>>) -> Missing {
+    let fill = |name: &str| match number {
+        Some(number) => name.replace(number.placeholder, &number.at.to_string()),
+        None => name.to_string(),
+    };
+    let others = ways.iter().flat_map(Way::names).map(fill);
+    let mut tried: Vec<String> = Vec::new();
+    for name in spellings.iter().map(|spelling| spelling.name.clone()).chain(others) {
+        if tried.len() < MAX_TRIED && !tried.contains(&name) {
+            tried.push(name);
+        }
+    }
     Missing {
         name: full.to_string(),
         tried,

@@ -1,7 +1,8 @@
 //! The shape in which a graph sees a parameter: experts cut, pieces stacked, reshaped.
 
 use super::resolve::{GraphParams, Resolved};
-use super::{BoundGraph, BoundParam, TensorInfo};
+use super::source::part_of_dim_0;
+use super::{BoundGraph, BoundParam, Source, TensorInfo};
 use crate::infer::{Kind, ParamType, ParamTypes, TypeError};
 use crate::{Graph, Op, Param, ParamForm};
 
@@ -19,7 +20,8 @@ pub(super) fn param_types(
         let result = match resolved {
             Resolved::Missing(..) => Ok(ParamType::Unknown),
             Resolved::Bound(BoundParam::Absent) => Ok(ParamType::Absent),
-            Resolved::Bound(BoundParam::One(tensor)) => one(param, &tensors[*tensor as usize], count),
+            Resolved::Unfit(message) => Err(message.clone()),
+            Resolved::Bound(BoundParam::One(source)) => one(param, source, tensors, count),
             Resolved::Bound(BoundParam::Many(many)) => several(param, many, tensors),
         };
         types.params.push(result.unwrap_or_else(|message| {
@@ -44,6 +46,7 @@ pub(super) fn bound(found: GraphParams) -> BoundGraph {
     let params = found.params.into_iter().map(|resolved| match resolved {
         Resolved::Bound(param) => param,
         Resolved::Missing(_, there) => BoundParam::Many(there),
+        Resolved::Unfit(_) => BoundParam::Absent,
     });
     BoundGraph {
         params: params.collect(),
@@ -64,10 +67,18 @@ fn kind(tensor: &TensorInfo) -> Kind {
     }
 }
 
-fn one(param: &Param, tensor: &TensorInfo, count: u64) -> Result<ParamType, String> {
-    let shape = match param.form {
-        ParamForm::Slice => slice(tensor, count)?,
-        _ => tensor.shape.clone(),
+fn one(param: &Param, source: &Source, tensors: &[TensorInfo], count: u64) -> Result<ParamType, String> {
+    let tensor = source.info(tensors);
+    let shape = match (param.form, source) {
+        (ParamForm::Slice, Source::Whole(_)) => part_of_dim_0(tensor, count)?,
+        (ParamForm::Slice, _) => {
+            let seen = TensorInfo {
+                shape: source.shape(tensors)?,
+                ..tensor.clone()
+            };
+            part_of_dim_0(&seen, count)?
+        }
+        _ => source.shape(tensors)?,
     };
     Ok(ParamType::Tensor {
         shape: reshape(param, &tensor.name, shape)?,
@@ -75,34 +86,26 @@ fn one(param: &Param, tensor: &TensorInfo, count: u64) -> Result<ParamType, Stri
     })
 }
 
-/// The part of one expert: `[E, a, b]` gives `[a, b]`, `[E*a, b]` gives `[a, b]`; `[E]` gives `[1]`.
-fn slice(tensor: &TensorInfo, count: u64) -> Result<Vec<u64>, String> {
-    match tensor.shape.split_first() {
-        Some((first, rest)) if *first == count && !rest.is_empty() => Ok(rest.to_vec()),
-        Some((first, rest)) if first % count == 0 => Ok([&[first / count], rest].concat()),
-        _ => Err(format!(
-            "`{}` {:?} cannot be cut in {count} equal parts, one per expert",
-            tensor.name, tensor.shape
-        )),
-    }
-}
-
-fn several(param: &Param, many: &[u32], tensors: &[TensorInfo]) -> Result<ParamType, String> {
-    let all = many.iter().map(|tensor| &tensors[*tensor as usize]);
-    let first = &tensors[many[0] as usize];
-    if let Some(other) = all.clone().find(|tensor| tensor.shape != first.shape) {
-        return Err(format!(
-            "`{}` is {:?}, but `{}` is {:?}: they must have one shape",
-            first.name, first.shape, other.name, other.shape
-        ));
+fn several(param: &Param, many: &[Source], tensors: &[TensorInfo]) -> Result<ParamType, String> {
+    let first = &many[0];
+    let shape = first.shape(tensors)?;
+    for source in many {
+        let other = source.shape(tensors)?;
+        if other != shape {
+            return Err(format!(
+                "`{}` is {shape:?}, but `{}` is {other:?}: they must have one shape",
+                first.name(tensors),
+                source.name(tensors)
+            ));
+        }
     }
     let shape = match param.form {
-        ParamForm::Stack { count } => [&[count], first.shape.as_slice()].concat(),
-        _ => first.shape.clone(),
+        ParamForm::Stack { count } => [&[count], shape.as_slice()].concat(),
+        _ => shape,
     };
     Ok(ParamType::Tensor {
-        shape: reshape(param, &first.name, shape)?,
-        kind: kind(first),
+        shape: reshape(param, first.name(tensors), shape)?,
+        kind: kind(first.info(tensors)),
     })
 }
 

@@ -42,6 +42,7 @@ impl Surroundings<'_> {
             GraphInput::Let(name) => leaf(self.lets, name, "let"),
             GraphInput::Carry(name) => leaf(self.carries, name, "carry"),
             GraphInput::Stack { stack, value } => self.stack(stack, *value),
+            GraphInput::Pair(_) => InputType::Missing("an index of `pair_bias` is known in its block only".to_string()),
         }
     }
 

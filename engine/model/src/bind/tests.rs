@@ -3,6 +3,7 @@
 mod experts;
 mod flow;
 mod names;
+mod pieces;
 
 use super::{BindReport, BindResult, Binding, TensorInfo, bind};
 use crate::ModelPlan;

@@ -1,7 +1,7 @@
 //! Which tensors are used, by whom, and what to make of the others.
 
 use super::resolve::Resolver;
-use super::{BindReport, Binding, TensorInfo};
+use super::{BindReport, Binding, TensorInfo, coverage};
 use crate::NameRules;
 
 /// Tensors that more than one layer reads, or both an `enter` graph and a layer.
@@ -41,6 +41,7 @@ pub(super) fn account(
         stack.last.iter().for_each(|last| mark(last.tensors()));
     }
     mark(binding.head.tensors());
+    report.partial = coverage::partly_used(binding, tensors);
     report.bound = used.iter().filter(|used| **used).count();
     for tensor in tensors
         .iter()

@@ -33,6 +33,7 @@ fn op_is_row_wise(op: &Op) -> bool {
         | Op::Unary(_)
         | Op::Activation(_)
         | Op::Binary(_)
+        | Op::Where
         | Op::Clamp { .. }
         | Op::Softcap(_)
         | Op::Softmax
@@ -60,6 +61,9 @@ fn op_is_row_wise(op: &Op) -> bool {
         | Op::MeanRows
         | Op::RowPositions
         | Op::FirstIndex(_)
+        | Op::LastIndex { .. }
+        | Op::RowAt
+        | Op::Spread
         | Op::Attend(_)
         | Op::Alibi { .. }
         | Op::RelativeBias { .. }
@@ -67,6 +71,7 @@ fn op_is_row_wise(op: &Op) -> bool {
         | Op::SegmentScores
         | Op::KeyBias
         | Op::TopKeys(_)
+        | Op::PairBias(_)
         | Op::AddBias
         | Op::ByBlock(_)
         | Op::Distances

@@ -22,6 +22,7 @@ pub(super) fn of(op: &Op) -> Attributes {
         Op::Slice { start, end } => some([("start", text(start)), ("end", text(end))]),
         Op::Shift(n) => vec![("n", n.to_string())],
         Op::FirstIndex(id) => vec![("id", id.to_string())],
+        Op::LastIndex { id, not } => vec![("id", id.to_string()), ("not", not.to_string())],
         Op::Rotary(rope) => of_rope(rope),
         Op::Attend(options) => of_attend(options),
         Op::Alibi {
@@ -51,6 +52,7 @@ pub(super) fn of(op: &Op) -> Attributes {
             [numbers.to_vec(), flag("bidirectional", *bidirectional), ahead].concat()
         }
         Op::RelativeScores(relative) => of_relative(relative),
+        Op::PairBias(pair) => some([("heads", text(&pair.heads))]),
         Op::TopKeys(n) | Op::ByBlock(n) | Op::BlockSums(n) => vec![("n", n.to_string())],
         Op::TopK(k) => vec![("k", k.to_string())],
         Op::GroupLimit { groups, keep, top } => {

@@ -10,6 +10,7 @@ mod matrices;
 mod mixers;
 mod norms;
 mod op;
+mod pair_bias;
 mod pointwise;
 mod reshape;
 mod rows;
@@ -19,6 +20,7 @@ mod structure;
 mod tests;
 mod types;
 
+pub use pair_bias::check_pair_bias;
 pub use structure::check_structure;
 pub use types::{Dim, Kind, SetId, Sets, ValueType};
 

@@ -25,6 +25,7 @@ pub(super) fn infer(site: &Site<'_>, op: &Op, env: &mut Env<'_>) -> Outputs {
         Op::Activation(_) | Op::Softcap(_) => pointwise::float(site),
         Op::Clamp { .. } => pointwise::same(site),
         Op::Binary(binary) => pointwise::binary(site, *binary, sets),
+        Op::Where => pointwise::choose(site, sets),
 
         Op::SplitHeads { heads, dim } => reshape::split_heads(site, *heads, *dim),
         Op::MergeHeads => reshape::merge_heads(site),
@@ -39,7 +40,9 @@ pub(super) fn infer(site: &Site<'_>, op: &Op, env: &mut Env<'_>) -> Outputs {
         Op::Shift(_) => rows::same_rows(site),
         Op::FirstToken | Op::LastToken | Op::MeanRows => rows::per_sequence(site, matches!(op, Op::MeanRows)),
         Op::RowPositions => rows::positions(site),
-        Op::FirstIndex(_) => rows::first_index(site),
+        Op::FirstIndex(_) | Op::LastIndex { .. } => rows::token_index(site),
+        Op::RowAt => rows::row_at(site, sets),
+        Op::Spread => rows::spread(site),
         Op::BlockSums(n) => rows::block_sums(site, *n, sets),
 
         Op::Rotary(rope) => attention::rotary(site, rope, sets),
@@ -54,6 +57,11 @@ pub(super) fn infer(site: &Site<'_>, op: &Op, env: &mut Env<'_>) -> Outputs {
         Op::SegmentScores => attention::segment_scores(site, sets),
         Op::KeyBias => attention::key_bias(site),
         Op::TopKeys(_) => attention::top_keys(site, sets),
+        Op::PairBias(pair) => Ok(ValueType::Bias {
+            heads: pair.heads,
+            query: None,
+            key: None,
+        }),
         Op::AddBias => attention::add_bias(site, sets),
         Op::ByBlock(_) => attention::by_block(site),
         Op::Distances => Ok(ValueType::int(vec![Dim::Span(env.set)])),

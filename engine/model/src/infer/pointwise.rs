@@ -2,13 +2,17 @@
 
 use super::broadcast::broadcast;
 use super::site::Site;
-use super::{Kind, Sets, ValueType};
+use super::{Dim, Kind, Sets, ValueType};
 use crate::{BinaryOp, UnaryOp};
 
-/// Functions of one value; neg, abs, floor and ceil keep integers.
+/// Functions of one value; neg, abs, floor, ceil and step keep integers.
 pub(super) fn unary(site: &Site<'_>, op: UnaryOp) -> Result<ValueType, String> {
     match op {
-        UnaryOp::Neg | UnaryOp::Abs | UnaryOp::Floor | UnaryOp::Ceil => same(site),
+        UnaryOp::Int => Ok(match same(site)? {
+            ValueType::Tensor { dims, .. } => ValueType::int(dims),
+            other => other,
+        }),
+        UnaryOp::Neg | UnaryOp::Abs | UnaryOp::Floor | UnaryOp::Ceil | UnaryOp::Step => same(site),
         _ => float(site),
     }
 }
@@ -36,14 +40,34 @@ pub(super) fn binary(site: &Site<'_>, op: BinaryOp, sets: &Sets) -> Result<Value
         _ if site.is_int(0) && site.is_int(1) => Kind::Int,
         _ => Kind::Float,
     };
-    let dims = match (site.value(0), site.value(1)) {
-        (Some(ValueType::Scalar), Some(ValueType::Scalar)) => return Ok(ValueType::Scalar),
-        (Some(ValueType::Scalar), _) => site.tensor(1, "the right side")?.dims.to_vec(),
-        (_, Some(ValueType::Scalar)) => site.tensor(0, "the left side")?.dims.to_vec(),
-        _ => {
-            let (a, b) = (site.tensor(0, "the left side")?, site.tensor(1, "the right side")?);
-            broadcast(a.dims, b.dims, sets).map_err(|why| format!("{} {why}", site.op()))?
-        }
+    match (site.value(0), site.value(1)) {
+        (Some(ValueType::Scalar), Some(ValueType::Scalar)) => Ok(ValueType::Scalar),
+        _ => together(site, &["the left side", "the right side"], sets).map(|dims| ValueType::Tensor { dims, kind }),
+    }
+}
+
+/// `mark, a, b`: one of them is a tensor. Integers only if a and b are.
+pub(super) fn choose(site: &Site<'_>, sets: &Sets) -> Result<ValueType, String> {
+    let kind = match site.is_int(1) && site.is_int(2) {
+        true => Kind::Int,
+        false => Kind::Float,
     };
+    let dims = together(site, &["the mark", "the second argument", "the third argument"], sets)?;
     Ok(ValueType::Tensor { dims, kind })
+}
+
+/// The dims of the inputs broadcast one after the other; numbers fit everything.
+fn together(site: &Site<'_>, roles: &[&str], sets: &Sets) -> Result<Vec<Dim>, String> {
+    let mut dims: Option<Vec<Dim>> = None;
+    for (i, role) in roles.iter().enumerate() {
+        if site.value(i) == Some(&ValueType::Scalar) {
+            continue;
+        }
+        let next = site.tensor(i, role)?.dims;
+        dims = Some(match dims {
+            None => next.to_vec(),
+            Some(dims) => broadcast(&dims, next, sets).map_err(|why| format!("{} {why}", site.op()))?,
+        });
+    }
+    dims.ok_or_else(|| format!("{} needs a tensor among its arguments", site.op()))
 }

@@ -34,15 +34,44 @@ pub(super) fn positions(site: &Site<'_>) -> Result<ValueType, String> {
 }
 
 /// `tokens [N]` -> `[N]` int.
-pub(super) fn first_index(site: &Site<'_>) -> Result<ValueType, String> {
+pub(super) fn token_index(site: &Site<'_>) -> Result<ValueType, String> {
     let tokens = site.ranked(0, "tokens", 1, "[tokens]")?;
     if tokens.kind != Kind::Int {
         return Err(format!(
-            "`first_index` looks for a token id, but {} are floats",
+            "{} looks for a token id, but {} are floats",
+            site.op(),
             site.named(0, "tokens")
         ));
     }
     positions(site)
+}
+
+/// `x [N, ..], index [N] int` -> `[S, ..]`.
+pub(super) fn row_at(site: &Site<'_>, sets: &Sets) -> Result<ValueType, String> {
+    let set = site.rows(0, "x")?;
+    site.same_rows(1, "the index", set, sets)?;
+    let index = site.ranked(1, "the index", 1, "[tokens]")?;
+    if index.kind != Kind::Int {
+        let shown = site.named(1, "the index");
+        return Err(format!(
+            "`row_at` expects whole numbers, as `last_index` gives, but {shown} is float"
+        ));
+    }
+    per_sequence(site, false)
+}
+
+/// `t [S, ..], x [N, ..]` -> `[N, ..]`.
+pub(super) fn spread(site: &Site<'_>) -> Result<ValueType, String> {
+    let set = site.rows(1, "x")?;
+    let t = site.tensor(0, "t")?;
+    if t.dims.first() != Some(&Dim::Seqs(set)) {
+        let shown = site.named(0, "t");
+        return Err(format!(
+            "`spread` expects one row per sequence of x, as `first_token` gives, but {shown} is {}",
+            t.show()
+        ));
+    }
+    Ok(t.with([&[Dim::Rows(set)], &t.dims[1..]].concat()))
 }
 
 /// `x [N, C]` -> `[N', C]` of a new token set.

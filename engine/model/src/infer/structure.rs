@@ -1,6 +1,6 @@
 //! Checks that a graph is well formed, whoever made it: indices in range, inputs before users.
 
-use super::TypeError;
+use super::{TypeError, check_pair_bias};
 use crate::{Graph, GraphInput, Op, Origin, ParamForm, Value};
 
 /// Deepest nesting of `experts` bodies.
@@ -37,6 +37,10 @@ fn check(graph: &Graph, depth: usize) -> Result<(), TypeError> {
                 return fail(format!("`experts` are nested more than {MAX_DEPTH} deep"));
             }
             check(&options.body, depth + 1)?;
+        }
+        if let Op::PairBias(pair) = &node.op {
+            check(&pair.body, depth + 1)?;
+            check_pair_bias(pair)?;
         }
     }
     let known = |value: &Value| (value.node as usize) < graph.nodes.len();
@@ -82,8 +86,8 @@ fn bad_attribute(op: &Op, graph: &Graph, depth: usize) -> Option<String> {
             id.0,
             graph.params.len()
         )),
-        Op::Input(input) if depth > 0 && *input != GraphInput::X => {
-            Some("is read inside `experts`; a body sees its own x only".to_string())
+        Op::Input(input) if depth > 0 && !matches!(input, GraphInput::X | GraphInput::Pair(_)) => {
+            Some("is read inside `experts` or `pair_bias`; a body sees its own x only".to_string())
         }
         Op::LayerNorm { groups, .. } | Op::RmsNorm { groups, .. } => zero("`groups`", *groups),
         Op::RepeatHeads { n, .. } => zero("`n`", *n),
@@ -97,6 +101,7 @@ fn bad_attribute(op: &Op, graph: &Graph, depth: usize) -> Option<String> {
         Op::GroupLimit { groups, keep, top } => zero("`groups`", *groups)
             .or_else(|| zero("`keep`", *keep))
             .or_else(|| zero("`top`", *top)),
+        Op::PairBias(pair) => zero("`heads`", pair.heads.unwrap_or(1)),
         Op::Experts(options) => zero("`count`", options.count),
         Op::RowConv {
             stride,

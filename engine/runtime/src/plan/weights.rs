@@ -1,6 +1,6 @@
 //! Bytes of weights that are converted or stacked once they are read, as `sli_torch::prepare` does it.
 
-use sli_model::bind::{BoundGraph, BoundParam};
+use sli_model::bind::{BoundGraph, BoundParam, Source};
 use sli_model::{DType, Graph, Op, Param, ParamForm};
 
 /// A matrix whose copy would be larger is converted in pieces.
@@ -29,7 +29,10 @@ pub(super) fn converted(
             compute,
         );
     }
-    // Experts are converted one at a time.
+    for (_, body) in bound.experts.iter().filter(|(node, _)| need[*node as usize]) {
+        body.each_source(&mut |source| bytes += copied(source, stored));
+    }
+    // Experts are converted one at a time; what is joined is joined for all of them.
     let bodies = bound
         .experts
         .iter()
@@ -42,11 +45,13 @@ pub(super) fn converted(
                 (BoundParam::Absent, _) => 0,
                 (BoundParam::Many(many), _) => many
                     .iter()
-                    .map(|tensor| one(stored(*tensor), compute))
+                    .map(|source| one(source.elements(stored), compute))
                     .max()
                     .unwrap_or(0),
-                (BoundParam::One(tensor), ParamForm::Slice) => one(stored(*tensor), compute) / experts.count.max(1),
-                (BoundParam::One(tensor), _) => one(stored(*tensor), compute),
+                (BoundParam::One(source), ParamForm::Slice) => {
+                    one(source.elements(stored), compute) / experts.count.max(1)
+                }
+                (BoundParam::One(source), _) => one(source.elements(stored), compute),
             };
             experts
                 .body
@@ -69,19 +74,33 @@ fn param(
 ) -> u64 {
     match bound {
         BoundParam::Absent => 0,
-        BoundParam::One(_) if param.form == ParamForm::One && only_table(graph, index) => 0,
-        BoundParam::One(tensor) => match one(stored(*tensor), compute) {
-            bytes if bytes > WHOLE => PIECE,
-            bytes => bytes,
-        },
+        BoundParam::One(source) if param.form == ParamForm::One && only_table(graph, index) => copied(source, stored),
+        BoundParam::One(source) => {
+            let copy = copied(source, stored);
+            match one(source.elements(stored), compute) {
+                bytes if bytes > WHOLE => copy + PIECE,
+                bytes => copy + bytes,
+            }
+        }
         // Stacked: always a copy, and then perhaps another of the compute type.
         BoundParam::Many(many) => {
-            let copy = |tensor: &u32| {
-                let (dtype, count) = stored(*tensor);
-                dtype.size() as u64 * count + one((dtype, count), compute)
+            let copy = |source: &Source| {
+                let (dtype, count) = source.elements(stored);
+                dtype.size() as u64 * count + one((dtype, count), compute) + copied(source, stored)
             };
             many.iter().map(copy).sum()
         }
+    }
+}
+
+/// Bytes of the copy that joins tensors.
+fn copied(source: &Source, stored: &dyn Fn(u32) -> (DType, u64)) -> u64 {
+    match source {
+        Source::Joined(_) => {
+            let (dtype, count) = source.elements(stored);
+            dtype.size() as u64 * count
+        }
+        _ => 0,
     }
 }
 

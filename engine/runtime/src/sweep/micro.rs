@@ -94,7 +94,7 @@ impl Micro {
                     .ok()
                     .map(|zeros| RtValue::packed(zeros, set)),
             },
-            GraphInput::Field(_) => None,
+            GraphInput::Field(_) | GraphInput::Pair(_) => None,
             GraphInput::Let(name) => self.lets.get(name).or_else(|| shared.get(name)).cloned(),
             GraphInput::Carry(name) => self.carry.get(name).cloned(),
             GraphInput::Stack { stack, value } => self.kept.get(&(stack.clone(), *value)).cloned(),

@@ -1,10 +1,11 @@
 //! From bytes in an arena to weights that compute.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use sli_checkpoint::{Checkpoint, LoadedUnit, TensorId};
-use sli_model::bind::{BoundGraph, BoundParam};
+use sli_model::bind::{BoundGraph, BoundParam, Source};
 use sli_model::{Graph, Value};
 use sli_torch::{ByteView, Bytes, ParamValue, Tensor, TensorError, Weights};
 
@@ -54,7 +55,16 @@ impl Prepared {
         loaded: &Arc<LoadedUnit>,
         resident: Option<&Arc<LoadedUnit>>,
     ) -> Result<Weights, TensorError> {
-        let view = |id: u32| view(TensorId(id), checkpoint, loaded, resident);
+        // Many pieces are of one tensor, and a view of bytes that are not aligned is a copy.
+        let views: RefCell<HashMap<u32, Tensor>> = RefCell::default();
+        let view = |id: u32| {
+            if let Some(known) = views.borrow().get(&id) {
+                return Ok(known.clone());
+            }
+            let made = view(TensorId(id), checkpoint, loaded, resident)?;
+            views.borrow_mut().insert(id, made.clone());
+            Ok(made)
+        };
         let params = bound.params.iter().zip(&self.given).map(|(param, given)| match param {
             param if *given => value(param, &view),
             _ => Ok(ParamValue::Absent),
@@ -86,9 +96,21 @@ fn all(bound: &BoundGraph, view: &View<'_>) -> Result<Weights, TensorError> {
 fn value(param: &BoundParam, view: &View<'_>) -> Result<ParamValue, TensorError> {
     Ok(match param {
         BoundParam::Absent => ParamValue::Absent,
-        BoundParam::One(id) => ParamValue::One(view(*id)?),
-        BoundParam::Many(ids) => ParamValue::Many(ids.iter().map(|id| view(*id)).collect::<Result<_, _>>()?),
+        BoundParam::One(from) => ParamValue::One(source(from, view)?),
+        BoundParam::Many(all) => ParamValue::Many(all.iter().map(|from| source(from, view)).collect::<Result<_, _>>()?),
     })
+}
+
+/// A view of a stored tensor or of a piece of one; joined ones are copied.
+fn source(from: &Source, view: &View<'_>) -> Result<Tensor, TensorError> {
+    match from {
+        Source::Whole(id) => view(*id),
+        Source::Piece(piece) => view(piece.tensor)?.piece(piece),
+        Source::Joined(ids) => {
+            let parts: Vec<Tensor> = ids.iter().map(|id| view(*id)).collect::<Result<_, _>>()?;
+            Tensor::concat(&parts.iter().collect::<Vec<_>>())
+        }
+    }
 }
 
 fn view(

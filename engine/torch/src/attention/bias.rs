@@ -1,11 +1,11 @@
 //! Score biases: functions of query and key, evaluated tile by tile.
 
-use super::{distance, top_keys};
+use super::{distance, pair, top_keys};
 use crate::error::{Result, fail};
 use crate::kinds::cast;
 use crate::ops::matrix::linear;
 use crate::{RowSet, Tensor as Shared};
-use sli_model::Num;
+use sli_model::{Num, PairBias};
 use std::ops::Range;
 use std::sync::Arc;
 use tch::{Kind, Tensor};
@@ -53,6 +53,8 @@ pub(crate) enum Form {
         q_rows: Arc<RowSet>,
         k_rows: Arc<RowSet>,
     },
+    /// An equation of the indices.
+    Pair(Arc<PairBias>),
     /// Both.
     Sum(Arc<Bias>, Arc<Bias>),
     /// The query index is min(floor(q / n), keys - 1).
@@ -119,7 +121,7 @@ impl Bias {
     /// True if sequences of the same length have the same bias.
     pub(crate) fn shared(&self) -> bool {
         match &self.0 {
-            Form::Alibi { .. } => true,
+            Form::Alibi { .. } | Form::Pair(_) => true,
             Form::Relative { rows, .. } => rows.is_none(),
             Form::Sum(a, b) => a.shared() && b.shared(),
             Form::ByBlock(inner, _) => inner.shared(),
@@ -173,6 +175,7 @@ impl Bias {
                 };
                 index.tile(queries, keys, at)
             }
+            Form::Pair(pair) => pair::tile(pair, at),
             Form::Sum(a, b) => Ok(a.tile(at)?.f_add(&b.tile(at)?)?),
             Form::ByBlock(inner, n) => by_block(inner, *n, at),
         }
@@ -254,6 +257,7 @@ impl Bias {
                 scores: a, types: b, ..
             } => (*a, *b) = (map(a), map(b)),
             Form::TopKeys { q, k, weight, .. } => (*q, *k, *weight) = (map(q), map(k), map(weight)),
+            Form::Pair(_) => {}
             Form::Sum(a, b) => (*a, *b) = (inner(a), inner(b)),
             Form::ByBlock(b, _) => *b = inner(b),
         }

@@ -4,6 +4,7 @@ mod bias;
 mod distance;
 mod fused;
 mod manual;
+mod pair;
 mod tiles;
 mod top_keys;
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::testing::{close, floats, random};
 use crate::{RowSet, Tensor as Shared};
-use sli_model::Num;
+use sli_model::{BinaryOp, Graph, GraphInput, Num, Op, Origin, PairBias, PairIndex, Scalar, UnaryOp, Value};
 
 /// A case: shapes, lengths and options.
 struct Case {
@@ -687,4 +687,96 @@ fn shapes_that_do_not_fit_are_errors() {
     for k in [&[2, 3, 8][..], &[2, 2, 7], &[3, 2, 8], &[2, 16]] {
         assert!(attend(&options(), &heads(k), Kind::Float).is_err(), "{k:?}");
     }
+}
+
+/// A graph of one equation of the indices.
+struct Equation(Graph);
+
+impl Equation {
+    fn op(&mut self, op: Op, inputs: &[Value]) -> Value {
+        let inputs = inputs.iter().copied().map(Some).collect();
+        self.0.push(op, inputs, Origin::default())
+    }
+
+    fn index(&mut self, index: PairIndex) -> Value {
+        self.op(Op::Input(GraphInput::Pair(index)), &[])
+    }
+
+    fn with(&mut self, op: BinaryOp, x: Value, number: i64) -> Value {
+        let number = self.op(Op::Const(Scalar::Int(number)), &[]);
+        self.op(Op::Binary(op), &[x, number])
+    }
+
+    fn bias(mut self, heads: Option<u64>, out: Value) -> Arc<Bias> {
+        self.0.outputs.push(("out".into(), out));
+        let pair = PairBias { heads, body: self.0 };
+        sli_model::infer::check_pair_bias(&pair).unwrap();
+        Arc::new(Bias::new(Form::Pair(Arc::new(pair))))
+    }
+}
+
+/// Blocks of 3 keys: those of the same and the last block, and every fourth, shifted by the head.
+fn blocks() -> Arc<Bias> {
+    let mut e = Equation(Graph::default());
+    let block = |e: &mut Equation, index| {
+        let index = e.index(index);
+        let part = e.with(BinaryOp::Div, index, 3);
+        e.op(Op::Unary(UnaryOp::Floor), &[part])
+    };
+    let (q, k, h) = (
+        block(&mut e, PairIndex::Query),
+        block(&mut e, PairIndex::Key),
+        e.index(PairIndex::Head),
+    );
+    let back = e.op(Op::Binary(BinaryOp::Sub), &[k, q]);
+    let back = e.with(BinaryOp::Add, back, 1);
+    let near = e.op(Op::Unary(UnaryOp::Step), &[back]);
+    let shifted = e.op(Op::Binary(BinaryOp::Add), &[k, h]);
+    let rest = e.with(BinaryOp::Mod, shifted, 4);
+    let rest = e.op(Op::Unary(UnaryOp::Neg), &[rest]);
+    let far = e.op(Op::Unary(UnaryOp::Step), &[rest]);
+    let mark = e.op(Op::Binary(BinaryOp::Max), &[near, far]);
+    let numbers = [Scalar::Int(0), Scalar::Float(Num(f64::NEG_INFINITY))].map(|n| e.op(Op::Const(n), &[]));
+    let out = e.op(Op::Where, &[mark, numbers[0], numbers[1]]);
+    e.bias(Some(4), out)
+}
+
+fn blocks_at(_: usize, h: i64, q: i64, k: i64) -> f64 {
+    if q / 3 - k / 3 <= 1 || (k / 3 + h) % 4 == 0 {
+        0.0
+    } else {
+        f64::NEG_INFINITY
+    }
+}
+
+#[test]
+fn equations_of_the_indices() {
+    for (lengths, softcap) in [(&RAGGED[..], None), (&[700, 20], None), (&RAGGED, Some(Num(2.0)))] {
+        check(&Case {
+            bias: Some(blocks()),
+            bias_at: Box::new(blocks_at),
+            ..case(Attend { softcap, ..options() }, lengths)
+        });
+    }
+    // beside another bias, the same for all heads, to other keys than queries
+    let mut e = Equation(Graph::default());
+    let (q, k) = (e.index(PairIndex::Query), e.index(PairIndex::Key));
+    let product = e.op(Op::Binary(BinaryOp::Mul), &[q, k]);
+    let tenth = e.with(BinaryOp::Div, product, 10);
+    let sine = e.op(Op::Unary(UnaryOp::Sin), &[tenth]);
+    let both = Bias::new(Form::Sum(blocks(), e.bias(None, sine)));
+    assert!(both.shared());
+    check(&Case {
+        bias: Some(Arc::new(both)),
+        bias_at: Box::new(|s, h, q, k| blocks_at(s, h, q, k) + (q as f64 * k as f64 / 10.0).sin()),
+        queries: vec![3, 5, 4, 9],
+        keys: vec![7, 5, 0, 30],
+        ..case(
+            Attend {
+                causal: false,
+                ..options()
+            },
+            &[],
+        )
+    });
 }

@@ -265,7 +265,7 @@ impl Masks {
             k: tile.k.clone(),
             keys: group.keys,
         };
-        let mut bias = bias.tile(&at)?;
+        let mut bias = bias.tile(&at)?.f_to_device(heads.q.device())?;
         // biases may leave out queries and keys they do not depend on
         let (rows, keys) = (tile.q.end - tile.q.start, tile.k.end - tile.k.start);
         if !tile.full {

@@ -3,11 +3,11 @@
 use super::{Args, Body, Results, sequence};
 use crate::attention::{self, Bias, Form, Heads};
 use crate::error::{ExecError, Result, fail};
-use crate::kinds::is_float;
+use crate::kinds::{cast, float_kind, is_float};
 use crate::ops::experts::{self, Mixture};
 use crate::ops::{heads, matrix, norm, pointwise, rotary, route, rows};
 use crate::{RowSet, RtValue, Tensor as Shared, TensorError, Weights};
-use sli_model::{Attend, BinaryOp, Experts, Op};
+use sli_model::{Attend, BinaryOp, Experts, Op, Scalar};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
@@ -56,6 +56,7 @@ pub(super) fn eval(op: &Op, args: &Args, context: &Context) -> Result<Results> {
             _ => pointwise::unary(*unary, &first()?)?,
         },
         Op::Binary(binary) => return arithmetic(*binary, args),
+        Op::Where => choose(args)?,
         Op::Activation(kind) => pointwise::activation(*kind, &first()?)?,
         Op::Clamp { lo, hi } => pointwise::clamp(&first()?, *lo, *hi)?,
         Op::Softcap(c) => pointwise::softcap(&first()?, c.0)?,
@@ -86,6 +87,12 @@ pub(super) fn eval(op: &Op, args: &Args, context: &Context) -> Result<Results> {
         Op::MeanRows => return plain(rows::mean_rows(&first()?, args.set(0)?)?),
         Op::RowPositions => args.set(0)?.places()?.raw().shallow_clone(),
         Op::FirstIndex(id) => rows::first_index(&args.shared(0)?, *id, args.set(0)?)?,
+        Op::LastIndex { id, not } => rows::last_index(&args.shared(0)?, *id, *not, args.set(0)?)?,
+        Op::RowAt => return plain(rows::row_at(&first()?, &args.shared(1)?, args.set(0)?)?),
+        Op::Spread => {
+            let spread = rows::spread(&first()?, args.set(1)?)?;
+            return Ok(vec![Some(labelled(spread, args.rows(1)))]);
+        }
         Op::Distances => return plain(rows::distances(context.set)?),
         Op::BlockSums(n) => {
             let (sums, set) = rows::block_sums(&first()?, *n, args.set(0)?)?;
@@ -123,6 +130,7 @@ pub(super) fn eval(op: &Op, args: &Args, context: &Context) -> Result<Results> {
         | Op::SegmentScores
         | Op::KeyBias
         | Op::TopKeys(_)
+        | Op::PairBias(_)
         | Op::AddBias
         | Op::ByBlock(_) => return Ok(vec![Some(RtValue::Bias(Arc::new(bias(op, args)?)))]),
 
@@ -232,14 +240,52 @@ fn arithmetic(op: BinaryOp, args: &Args) -> Result<Results> {
 fn beside(args: &Args) -> Result<(Tensor, Tensor)> {
     let (a, b) = (args.tensor(0)?, args.tensor(1)?);
     let (rows_a, rows_b) = (args.rows(0).is_some(), args.rows(1).is_some());
-    // rows of the same set stand in the same dim; any other tensor comes after it
-    let rank_beside = |other: &Tensor, other_rows: bool| match other.dim() {
+    let (rank_a, rank_b) = (rank_beside(&b, rows_b), rank_beside(&a, rows_a));
+    Ok((column(a, rows_a, rank_a)?, column(b, rows_b, rank_b)?))
+}
+
+/// The rank of a token column beside a tensor: rows of the same set stand in the same dim; any other
+/// tensor comes after it.
+fn rank_beside(other: &Tensor, other_rows: bool) -> usize {
+    match other.dim() {
         0 => 1,
         dims if other_rows => dims,
         dims => dims + 1,
+    }
+}
+
+/// `Op::Where`. Numbers take the type of what they meet.
+fn choose(args: &Args) -> Result<Tensor> {
+    let numbers = [0, 1, 2].map(|slot| matches!(args.get(slot), Some(RtValue::Scalar(_))));
+    let Some(first) = numbers.iter().position(|number| !number) else {
+        fail!("numbers only: a tensor is expected among them");
     };
-    let (rank_a, rank_b) = (rank_beside(&b, rows_b), rank_beside(&a, rows_a));
-    Ok((column(a, rows_a, rank_a)?, column(b, rows_b, rank_b)?))
+    let whole = |slot| matches!(args.get(slot), Some(RtValue::Scalar(Scalar::Int(_))));
+    let like = match (numbers[1], numbers[2]) {
+        (false, _) => args.tensor(1)?,
+        (_, false) => args.tensor(2)?,
+        // two numbers: whole if both are, else of the mark's type
+        _ if whole(1) && whole(2) => args.tensor(0)?.f_to_kind(Kind::Int64)?,
+        _ => cast(&args.tensor(0)?, float_kind(&args.tensor(0)?))?,
+    };
+    let mut parts = Vec::with_capacity(3);
+    for slot in 0..3 {
+        let part = match args.value(slot)? {
+            RtValue::Scalar(number) if slot == 0 => pointwise::number_beside(*number, &args.tensor(first)?)?,
+            RtValue::Scalar(number) if numbers[1] && numbers[2] => {
+                cast(&pointwise::number_beside(*number, &like)?, like.kind())?
+            }
+            RtValue::Scalar(number) => pointwise::number_beside(*number, &like)?,
+            _ => {
+                let others = (0..3).filter(|other| *other != slot && !numbers[*other]);
+                let ranks = others.map(|other| Ok(rank_beside(&args.tensor(other)?, args.rows(other).is_some())));
+                let rank = ranks.collect::<Result<Vec<_>>>()?.into_iter().max().unwrap_or(1);
+                column(args.tensor(slot)?, args.rows(slot).is_some(), rank)?
+            }
+        };
+        parts.push(part);
+    }
+    pointwise::choose(&parts[0], &parts[1], &parts[2])
 }
 
 /// `Op::Attend`.
@@ -329,6 +375,7 @@ fn bias(op: &Op, args: &Args) -> Result<Bias> {
             q_rows: set(0)?,
             k_rows: set(1)?,
         },
+        Op::PairBias(pair) => Form::Pair(Arc::new((**pair).clone())),
         Op::AddBias => Form::Sum(args.bias(0)?, args.bias(1)?),
         Op::ByBlock(n) => Form::ByBlock(args.bias(0)?, (*n as i64).max(1)),
         _ => fail!("this makes no score bias"),

@@ -253,6 +253,7 @@ fn outside(input: &GraphInput) -> String {
         GraphInput::Field(name) => format!("`input.{name}`"),
         GraphInput::Let(name) => format!("`{name}` of `let`"),
         GraphInput::Carry(name) => format!("`carry.{name}`"),
+        GraphInput::Pair(index) => format!("`x.{}`", index.name()),
         GraphInput::Stack { stack, value } => match value {
             StackValue::Final => format!("`{stack}.final`"),
             StackValue::Out => format!("`{stack}.out`"),

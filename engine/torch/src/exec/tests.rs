@@ -237,6 +237,45 @@ fn a_token_column_stands_before_other_dims() {
 }
 
 #[test]
+fn a_choice_takes_numbers_columns_and_rows() {
+    let mut b = Builder::default();
+    let x = b.input(GraphInput::X);
+    let at = b.input(GraphInput::Positions);
+    let number = |b: &mut Builder, x| b.op(Op::Const(x), &[]);
+    let (one, hide) = (
+        number(&mut b, Scalar::Int(1)),
+        number(&mut b, Scalar::Float(Num(f64::NEG_INFINITY))),
+    );
+    let seven = number(&mut b, Scalar::Int(7));
+    let choose = |b: &mut Builder, mark, yes, no| b.op(Op::Where, &[mark, yes, no]);
+    let wanted = [
+        choose(&mut b, at, x, hide),
+        choose(&mut b, x, at, one),
+        choose(&mut b, at, one, seven),
+        choose(&mut b, at, one, hide),
+        choose(&mut b, at, at, x),
+        choose(&mut b, one, at, x),
+    ];
+    let x = tch::Tensor::from_slice(&[2.0f32, 0.0, 4.0, 5.0]).reshape([2, 2]);
+    let made = b.run(&[2], &x, DType::F32, &wanted).unwrap();
+    let made: Vec<_> = made
+        .iter()
+        .map(|v| (raw(v).size(), raw(v).kind(), floats(&raw(v))))
+        .collect();
+    let hidden = f32::NEG_INFINITY;
+    assert_eq!(made[0], (vec![2, 2], Kind::Float, vec![hidden, hidden, 4.0, 5.0]));
+    assert_eq!(made[1], (vec![2, 2], Kind::Float, vec![0.0, 1.0, 1.0, 1.0]));
+    assert_eq!(made[2], (vec![2], Kind::Int64, vec![7.0, 1.0]));
+    assert_eq!(made[3], (vec![2], Kind::Float, vec![hidden, 1.0]));
+    assert_eq!(made[4], (vec![2, 2], Kind::Float, vec![2.0, 0.0, 1.0, 1.0]));
+    assert_eq!(made[5], (vec![2, 2], Kind::Float, vec![0.0, 0.0, 1.0, 1.0]));
+    let half = b
+        .run(&[2], &x.to_kind(Kind::BFloat16), DType::BF16, &wanted[..1])
+        .unwrap();
+    assert_eq!(raw(&half[0]).kind(), Kind::BFloat16);
+}
+
+#[test]
 fn numbers_are_computed_without_tensors() {
     let mut b = Builder::default();
     let (two, three) = (

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::kinds::{cast, float_kind, is_float, upcast};
-use sli_model::{Activation, BinaryOp, Num, Scalar, UnaryOp, round_bf16};
+use sli_model::{Activation, BinaryOp, Num, Scalar, UnaryOp, round_bf16, round_f16};
 use tch::{Kind, Tensor};
 
 /// `Op::Unary`.
@@ -19,7 +19,10 @@ pub(crate) fn unary(op: UnaryOp, x: &Tensor) -> Result<Tensor> {
         UnaryOp::Abs => x.f_abs()?,
         UnaryOp::Floor => x.f_floor()?,
         UnaryOp::Ceil => x.f_ceil()?,
+        UnaryOp::Int => x.f_to_kind(Kind::Int64)?,
         UnaryOp::Bf16 => cast(&cast(x, Kind::BFloat16)?, float_kind(x))?,
+        UnaryOp::F16 => cast(&cast(x, Kind::Half)?, float_kind(x))?,
+        UnaryOp::Step => cast(&x.f_ge(0)?, x.kind())?,
     })
 }
 
@@ -31,8 +34,15 @@ pub(crate) fn unary_number(op: UnaryOp, x: Scalar) -> Scalar {
     if let (Scalar::Int(i), UnaryOp::Abs) = (x, op) {
         return Scalar::Int(i.wrapping_abs());
     }
+    if let (Scalar::Int(i), UnaryOp::Step) = (x, op) {
+        return Scalar::Int((i >= 0).into());
+    }
+    if let UnaryOp::Int = op {
+        return Scalar::Int(x.as_f64() as i64);
+    }
     let x = x.as_f64();
     Scalar::Float(Num(match op {
+        UnaryOp::Int => x.trunc(),
         UnaryOp::Neg => -x,
         UnaryOp::Exp => x.exp(),
         UnaryOp::Log => x.ln(),
@@ -45,6 +55,8 @@ pub(crate) fn unary_number(op: UnaryOp, x: Scalar) -> Scalar {
         UnaryOp::Floor => x.floor(),
         UnaryOp::Ceil => x.ceil(),
         UnaryOp::Bf16 => round_bf16(x),
+        UnaryOp::F16 => round_f16(x),
+        UnaryOp::Step => f64::from(u8::from(x >= 0.0)),
     }))
 }
 
@@ -79,17 +91,21 @@ pub(crate) fn binary(op: BinaryOp, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         BinaryOp::Pow => a.f_pow(b)?,
         BinaryOp::Min => a.f_minimum(b)?,
         BinaryOp::Max => a.f_maximum(b)?,
+        BinaryOp::Mod => a.f_remainder_tensor(b)?,
     })
 }
 
 /// `Op::Binary` of two numbers; whole numbers stay whole where the result is.
 pub(crate) fn binary_numbers(op: BinaryOp, a: Scalar, b: Scalar) -> Scalar {
+    if op == BinaryOp::Mod {
+        return BinaryOp::modulo(a, b);
+    }
     if let (Scalar::Int(x), Scalar::Int(y)) = (a, b) {
         let whole = match op {
             BinaryOp::Add => x.checked_add(y),
             BinaryOp::Sub => x.checked_sub(y),
             BinaryOp::Mul => x.checked_mul(y),
-            BinaryOp::Div => None,
+            BinaryOp::Div | BinaryOp::Mod => None,
             BinaryOp::Pow => u32::try_from(y).ok().and_then(|y| x.checked_pow(y)),
             BinaryOp::Min => Some(x.min(y)),
             BinaryOp::Max => Some(x.max(y)),
@@ -107,7 +123,13 @@ pub(crate) fn binary_numbers(op: BinaryOp, a: Scalar, b: Scalar) -> Scalar {
         BinaryOp::Pow => x.powf(y),
         BinaryOp::Min => x.min(y),
         BinaryOp::Max => x.max(y),
+        BinaryOp::Mod => BinaryOp::modulo(a, b).as_f64(),
     }))
+}
+
+/// `Op::Where`, with libtorch's broadcasting and promotion.
+pub(crate) fn choose(mark: &Tensor, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+    Ok(a.f_where_self(&mark.f_ne(0)?, b)?)
 }
 
 /// A number as a tensor without dims that takes part in arithmetic with `other` and leaves its type:

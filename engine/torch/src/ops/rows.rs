@@ -69,14 +69,55 @@ pub(crate) fn mean_rows(x: &Tensor, set: &RowSet) -> Result<Tensor> {
 
 /// `tokens [N]` -> `[N]`: index in its sequence of the first token `id`, its length if none.
 pub(crate) fn first_index(tokens: &Shared, id: i64, set: &RowSet) -> Result<Tensor> {
+    token_index(tokens, set, |row| {
+        row.iter().position(|t| *t == id).unwrap_or(row.len())
+    })
+}
+
+/// `tokens [N]` -> `[N]`: index in its sequence of the last token that is `id` (`not`: that is another), 0 if none.
+pub(crate) fn last_index(tokens: &Shared, id: i64, not: bool, set: &RowSet) -> Result<Tensor> {
+    token_index(tokens, set, |row| {
+        row.iter().rposition(|t| (*t == id) != not).unwrap_or(0)
+    })
+}
+
+/// `x [N, ..]` -> `[S, ..]`: of each sequence the row at the index that its first row names (`Op::RowAt`).
+pub(crate) fn row_at(x: &Tensor, index: &Shared, set: &RowSet) -> Result<Tensor> {
+    check(x, set)?;
+    let index = index.to_i64_vec()?;
+    let mut rows = Vec::with_capacity(set.sequences());
+    for s in 0..set.sequences() {
+        let range = set.range(s);
+        match index
+            .get(range.start as usize)
+            .filter(|at| !range.is_empty() && (0..set.length(s)).contains(*at))
+        {
+            Some(at) => rows.push(range.start + at),
+            None => fail!(
+                "sequence {s} of the batch has {} rows, none of the index that was asked for",
+                set.length(s)
+            ),
+        }
+    }
+    Ok(x.f_index_select(0, &Tensor::f_from_slice(&rows)?.f_to_device(x.device())?)?)
+}
+
+/// `t [S, ..]` -> `[N, ..]`: row s for every row of sequence s (`Op::Spread`).
+pub(crate) fn spread(t: &Tensor, set: &RowSet) -> Result<Tensor> {
+    let rows: Vec<i64> = (set.lengths().enumerate())
+        .flat_map(|(s, n)| std::iter::repeat_n(s as i64, n as usize))
+        .collect();
+    Ok(t.f_index_select(0, &Tensor::f_from_slice(&rows)?.f_to_device(t.device())?)?)
+}
+
+fn token_index(tokens: &Shared, set: &RowSet, find: impl Fn(&[i64]) -> usize) -> Result<Tensor> {
     check(tokens.raw(), set)?;
     let tokens_vec = tokens.to_i64_vec()?;
     let mut out = Vec::with_capacity(tokens_vec.len());
     for s in 0..set.sequences() {
         let range = set.range(s);
         let row = &tokens_vec[range.start as usize..range.end as usize];
-        let at = row.iter().position(|t| *t == id).unwrap_or(row.len());
-        out.resize(out.len() + row.len(), at as i64);
+        out.resize(out.len() + row.len(), find(row) as i64);
     }
     Ok(Tensor::f_from_slice(&out)?.f_to_device(tokens.raw().device())?)
 }

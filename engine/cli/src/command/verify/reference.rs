@@ -29,7 +29,8 @@ pub(crate) struct Array {
 pub(crate) struct Reference {
     /// `(row id, point)` -> value; by point, then row.
     pub(crate) values: BTreeMap<(String, String), Array>,
-    inputs: BTreeMap<String, Map<String, Json>>,
+    /// Row id -> the fields that went in.
+    pub(crate) inputs: BTreeMap<String, Map<String, Json>>,
 }
 
 impl Reference {

@@ -69,7 +69,7 @@ fn one_tensor_per_expert_binds_in_the_order_of_experts() {
     let (_, binding) = must_bind(&plan, &per_expert());
     let layer = &binding.stacks[0].layers[0];
     let (node, body) = &layer.experts[0];
-    assert_eq!(body.params[0], BoundParam::Many(vec![4, 6, 8, 10]));
+    assert_eq!(body.params[0], BoundParam::Many([4, 6, 8, 10].map(Into::into).to_vec()));
     assert_eq!(layer.tensors(), (3..12).collect::<Vec<u32>>());
     assert_eq!(body.types[2][0].to_string(), "[tokens, 12]");
     let graph = &plan.stacks[0].layers[0].graph;
@@ -99,7 +99,10 @@ fn packed_experts_are_cut_in_both_layouts() {
         tensors.push(tensor("model.layers.0.experts.up", &shape(MIDDLE, HIDDEN)));
         tensors.push(tensor("model.layers.0.experts.down", &shape(HIDDEN, MIDDLE)));
         let (_, binding) = must_bind(&plan(ParamForm::Slice, COUNT, 2), &tensors);
-        assert_eq!(binding.stacks[0].layers[0].experts[0].1.params[1], BoundParam::One(5));
+        assert_eq!(
+            binding.stacks[0].layers[0].experts[0].1.params[1],
+            BoundParam::One(5.into())
+        );
     }
 }
 

@@ -71,6 +71,8 @@ fn unary_functions_of_tensors_and_numbers_agree() {
         UnaryOp::Floor,
         UnaryOp::Ceil,
         UnaryOp::Bf16,
+        UnaryOp::F16,
+        UnaryOp::Step,
     ];
     for op in all {
         let number = |x: f64| unary_number(op, Scalar::Float(Num(x))).as_f64() as f32;
@@ -114,6 +116,7 @@ fn arithmetic_of_tensors_and_numbers_agrees() {
         BinaryOp::Mul,
         BinaryOp::Div,
         BinaryOp::Pow,
+        BinaryOp::Mod,
     ] {
         let found = floats(&binary(op, &Tensor::from_slice(&[a]), &Tensor::from_slice(&[b])).unwrap());
         let number = binary_numbers(op, Scalar::Float(Num(2.5)), Scalar::Int(3));
@@ -136,6 +139,63 @@ fn arithmetic_of_tensors_and_numbers_agrees() {
         Scalar::Int(2)
     );
     assert!(binary(BinaryOp::Add, &random(&[2], 1), &random(&[3], 1)).is_err());
+}
+
+#[test]
+fn steps_and_rests_of_both_signs() {
+    let x = Tensor::from_slice(&[-0.5f32, -0.0, 0.0, 2.0, f32::NEG_INFINITY, f32::NAN]);
+    assert_eq!(
+        floats(&unary(UnaryOp::Step, &x).unwrap()),
+        [0.0, 1.0, 1.0, 1.0, 0.0, 0.0]
+    );
+    let whole = unary(UnaryOp::Step, &Tensor::from_slice(&[-1i64, 0, 3])).unwrap();
+    assert_eq!((whole.kind(), floats(&whole)), (Kind::Int64, vec![0.0, 1.0, 1.0]));
+    for (a, b, rest) in [(7, 3, 1), (-7, 3, 2), (7, -3, -2), (-7, -3, -1), (6, 3, 0), (-6, 3, 0)] {
+        assert_eq!(
+            binary_numbers(BinaryOp::Mod, Scalar::Int(a), Scalar::Int(b)),
+            Scalar::Int(rest)
+        );
+        let float = |x: i64| Scalar::Float(Num(x as f64));
+        assert_eq!(binary_numbers(BinaryOp::Mod, float(a), float(b)).as_f64(), rest as f64);
+        let whole = binary(BinaryOp::Mod, &Tensor::from_slice(&[a]), &Tensor::from_slice(&[b])).unwrap();
+        assert_eq!((whole.kind(), floats(&whole)), (Kind::Int64, vec![rest as f32]));
+        let (a, b) = (Tensor::from_slice(&[a as f32]), Tensor::from_slice(&[b as f32]));
+        assert_eq!(floats(&binary(BinaryOp::Mod, &a, &b).unwrap()), [rest as f32]);
+    }
+}
+
+#[test]
+fn halves_end_and_tie_as_numbers_do() {
+    let points = [
+        1.0f32 / 3.0,
+        2049.0,
+        2051.0,
+        65504.0,
+        65519.0,
+        65520.0,
+        -1e9,
+        2e-8,
+        3e-8,
+        6.1e-5,
+    ];
+    let halves = unary(UnaryOp::F16, &Tensor::from_slice(&points)).unwrap();
+    let numbers: Vec<f32> = points.iter().map(|x| round_f16(f64::from(*x)) as f32).collect();
+    assert_eq!((halves.kind(), floats(&halves)), (Kind::Float, numbers));
+}
+
+#[test]
+fn what_is_not_chosen_does_not_show() {
+    let mark = Tensor::from_slice(&[1.0f32, 0.0, -2.0]);
+    let bad = Tensor::from_slice(&[f32::NAN, 5.0, f32::INFINITY]);
+    let chosen = choose(&mark.ne(0).logical_not(), &bad, &Tensor::from_slice(&[1.0f32])).unwrap();
+    assert_eq!(floats(&chosen), [1.0, 5.0, 1.0]);
+    let hidden = choose(
+        &mark,
+        &Tensor::from_slice(&[0.0f32]),
+        &Tensor::from_slice(&[f32::NEG_INFINITY]),
+    )
+    .unwrap();
+    assert_eq!(floats(&hidden), [0.0, f32::NEG_INFINITY, 0.0]);
 }
 
 #[test]
