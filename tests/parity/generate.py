@@ -5,6 +5,7 @@ the mapping of names is the reference's own.
 """
 
 import fnmatch
+import functools
 import importlib
 import json
 import shutil
@@ -57,7 +58,8 @@ def load(case: Case, folder: Path, **overrides):
     cls = getattr(transformers, case.cls)
     config = config_class(case).from_pretrained(folder)
     for key, value in (case.settings | overrides).items():
-        setattr(config, key, value)
+        *parts, last = key.split(".")  # `text_config.rope_theta`: of a part's config
+        setattr(functools.reduce(getattr, parts, config), last, value)
     model, info = cls.from_pretrained(folder, config=config, dtype=torch.float32, output_loading_info=True)
     info["unexpected_keys"] = {k for k in info["unexpected_keys"] if not any(fnmatch.fnmatch(k, g) for g in case.left_over)}
     info["missing_keys"] = {k for k in info["missing_keys"] if not any(fnmatch.fnmatch(k, g) for g in case.computed)}
@@ -107,7 +109,7 @@ def draw(seed: str, length: int, below: int) -> list[int]:
 def rows_of(name: str, case: Case, config: dict) -> list[dict]:
     """Two sequences of token ids drawn from the same hash as the weights."""
     rows = []
-    below = config.get("vocab_size") or config["padded_vocab_size"]
+    below = (config.get("text_config") or config).get("vocab_size") or config["padded_vocab_size"]
     for row_id, length in zip("ab", case.lengths):
         seed = f"{case.same_as or name}/{row_id}"
         row = {"id": row_id, "input_ids": draw(seed, length, below)}

@@ -71,9 +71,7 @@ def points_of(model, case, row: dict) -> dict[str, torch.Tensor]:
     if isinstance(getattr(model.base_model, "pooler", None), torch.nn.Module):
         hooks.append(model.base_model.pooler.register_forward_hook(save("pooler_output")))
     for point, path in (modules | case.points).items():
-        if path is not None and path.startswith("<"):
-            hooks.append(module(model, path[1:]).register_forward_pre_hook(save_input(point), with_kwargs=True))
-        elif path is not None and not path.startswith("@"):
+        if path is not None and not path.startswith("@"):
             hooks.append(module(model, path.rstrip("'")).register_forward_hook(save(point)))
     inputs = {k: torch.tensor([v]) for k, v in row.items() if k != "id"}
     with torch.no_grad():

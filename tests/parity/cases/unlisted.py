@@ -44,6 +44,22 @@ SWA = dict(
     swa_qk_nope_head_dim=8, swa_v_head_dim=9,
 )
 
+STEP = dict(
+    model_type="step3p5", architectures=["Step3p5ForCausalLM"], torch_dtype="float32", vocab_size=96, hidden_size=32,
+    intermediate_size=56, num_hidden_layers=4, num_attention_heads=4, num_attention_groups=2, head_dim=12, max_seq_len=64,
+    max_position_embeddings=64, rms_norm_eps=1e-5, hidden_act="silu", use_qk_norm=True, tie_word_embeddings=False,
+    moe_num_experts=6, moe_top_k=3, moe_intermediate_size=20, share_expert_dim=28, moe_layers_enum="1,2,3,4",
+    moe_layer_offset=0, moe_every_n_layer=1, use_moe=True, norm_expert_weight=True, moe_router_activation="sigmoid",
+    moe_router_scaling_factor=3.0, use_moe_router_bias=True, need_fp32_gate=True, att_impl_type="GQA", sink=False,
+    use_head_wise_attn_gate=True, sliding_window=8, num_nextn_predict_layers=1, use_rope_layers=[],
+    layer_types=[FULL, SLIDING, SLIDING, FULL, SLIDING], rope_theta=[5e6, 1e4, 1e4, 5e6, 1e4],
+    attention_other_setting=dict(attention_type=SLIDING, num_attention_heads=6, num_attention_groups=2, head_dim=12),
+    partial_rotary_factors=[0.5, 1.0, 1.0, 0.5, 1.0], yarn_only_types=[FULL], zero_centered=True,
+    rope_scaling=dict(rope_type="llama3", factor=2.0, original_max_position_embeddings=32, low_freq_factor=1.0,
+                      high_freq_factor=32.0),
+    swiglu_limits=[0.0, None, 0.3, 0.0], swiglu_limits_shared=[0.4, 0.0, 0.0, 0.3],
+)
+
 
 def without(*keys: str):
     return lambda config: {k: v for k, v in config.items() if k not in keys}
@@ -194,7 +210,7 @@ CASES = {
     "deepseek_v4_hash": case(
         "DeepseekV4ForCausalLM", "experts looked up by token, short sequences without a full block, a plain rope", FLASH4,
         lengths=(3, 12), num_hidden_layers=2, layer_types=[HEAVY, SPARSE], mlp_layer_types=["hash_moe", "moe"],
-        num_experts_per_tok=1, rope_parameters=None, fill={"*tid2eid": [3.0, 3.0]}),
+        rope_parameters=None, fill={"*tid2eid": [3.0, 3.0]}),
     "deepseek_v4_public": case(
         "DeepseekV4ForCausalLM", "keys and names of the first repositories", FLASH4, lengths=(13, 18), num_hidden_layers=3,
         layer_types=[HEAVY, HEAVY, SPARSE], mlp_layer_types=["moe"] * 3, rewrite=first_v4, tensors=first_v4_names),
@@ -207,4 +223,14 @@ CASES = {
         rewrite=lambda config: without("per_layer_config", "rope_parameters", "layer_types", "mlp_layer_types", "sliding_window")(
             config) | SWA | dict(use_dsa=False, sliding_window_size=8, first_k_dense_replace=1, rope_theta=8e7,
                                  layer_types=["full_attention", "full_attention", "sliding_attention"])),
+    "step3p5": case(
+        "models.step3p5:Step3p5", "heads, rope and limits that differ by layer, experts in one weight, keys of public files", STEP,
+        lengths=MEDIUM, fill={"*norm.weight": [0.0, 0.3], "*router_bias": [0.0, 0.1]},
+        bites={"sliding_window": 9, "swiglu_limits": [0] * 4, "swiglu_limits_shared": [0] * 4}),
+    "hrm_text_prefix": case(
+        "HrmTextForCausalLM", "a prompt that sees itself both ways", MHA, num_hidden_layers=1, head_dim=12, H_cycles=2, L_cycles=1,
+        embedding_scale=1.5, fill={"*z_L_init": [0.0, 0.5]},
+        layers={"decoder": "model.L_module.layers+model.H_module.layers"},
+        points={"final": "model.H_module.final_norm", "embed": None}, bites={"prefix_lm": False},
+        fields=lambda row, ids: {"token_type_ids": [int(i < 5) for i in range(len(ids))]}),
 }

@@ -469,16 +469,18 @@ impl Source {
     fn longrope(&self, call: &Call<'_, '_, '_>, kind: &str, base: &[f64]) -> R<Frequencies> {
         let get = |key: &str| self.number(call, &[&self.scaling], key);
         let original = self.original(call, kind)?;
-        let factor = match get("factor")? {
-            Some(factor) => factor,
-            None => self.max_position(call)?.map_or(1.0, |m| m / original),
+        let (short, long) = (get("short_mscale")?, get("long_mscale")?);
+        let scale = match get("attention_factor")? {
+            Some(scale) => scale,
+            None if short.is_some() && long.is_some() => 1.0,
+            None => {
+                let factor = match get("factor")? {
+                    Some(factor) => factor,
+                    None => self.longest(call, kind)? / original,
+                };
+                if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / original.ln()).sqrt() }
+            }
         };
-        let plain = if factor <= 1.0 {
-            1.0
-        } else {
-            (1.0 + factor.ln() / original.ln()).sqrt()
-        };
-        let scale = get("attention_factor")?.unwrap_or(plain);
         let divided = |key: &str| -> R<Vec<Num>> {
             let Some(Val::List(list)) = present(&self.scaling, key) else {
                 return Err(call.fail(format!("rotary scaling of type `{kind}` needs the list `{key}`")));
@@ -498,8 +500,8 @@ impl Source {
             short: divided("short_factor")?,
             long: divided("long_factor")?,
             original: Num(original),
-            short_scale: Num(get("short_mscale")?.unwrap_or(scale)),
-            long_scale: Num(get("long_mscale")?.unwrap_or(scale)),
+            short_scale: Num(short.unwrap_or(scale)),
+            long_scale: Num(long.unwrap_or(scale)),
         })
     }
 
