@@ -109,7 +109,7 @@ def draw(seed: str, length: int, below: int) -> list[int]:
 def rows_of(name: str, case: Case, config: dict) -> list[dict]:
     """Two sequences of token ids drawn from the same hash as the weights."""
     rows = []
-    below = (config.get("text_config") or config).get("vocab_size") or config["padded_vocab_size"]
+    below = (config.get("text_config") or config).get("vocab_size") or config.get("padded_vocab_size") or min(config["src_vocab_size"], config["tgt_vocab_size"])
     for row_id, length in zip("ab", case.lengths):
         seed = f"{case.same_as or name}/{row_id}"
         row = {"id": row_id, "input_ids": draw(seed, length, below)}

@@ -71,7 +71,8 @@ def known(case, code: str) -> dict:
 
 def words(key: str, code: str) -> list[str]:
     """Strings that the code mentions beside a key: its options."""
-    return list(dict.fromkeys(w for line in code.splitlines() if re.search(rf"\b{key}\b", line) for w in re.findall(r"[\"'](\w+)[\"']", line)))
+    lines = [line for line in code.splitlines() if re.search(rf"\b{key}\b", line)]
+    return list(dict.fromkeys(word for line in lines for word in re.findall(r"[\"'](\w+)[\"']", line)))
 
 
 def others(key: str, value, code: str) -> list:
@@ -183,6 +184,7 @@ def mentioned(binary: str, config: dict, tmp: Path) -> set[str]:
     """The keys that the model's descriptor mentions: no other can alter what the binary computes."""
     write_json(tmp / "model" / "config.json", config)
     said = subprocess.run([binary, "inspect", str(tmp / "model"), "--json"], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
     shown = subprocess.run([binary, "families", "show", json.loads(said.stdout)["family"]["id"]], capture_output=True, text=True)
     return set(re.findall(r"\bconfig\.(\w+)", shown.stdout)) | ROPE_KEYS
 
@@ -211,13 +213,29 @@ def line_of(key: str, value, effect: str) -> str:
     return json.dumps(line, ensure_ascii=False)
 
 
+def telling(case, config: dict, key: str, values: list, plain: dict, row: dict, folder: Path) -> tuple | None:
+    """Key, value, changed config, result and effect of the first value that changes the result, else of one that does not."""
+    best, whole = None, filled_in(case, config, folder)
+    for value in values:
+        if key == "pad_token_id" and value in row["input_ids"]:  # padding inside a text is the reference's own matter
+            continue
+        new = changed(config, key, value)
+        same = whole is not None and whole == filled_in(case, new, folder)
+        got = plain if same else reference(case, new, row, folder)
+        if got is None or not same_shapes(plain, got):
+            continue
+        if difference(plain, got) > CHANGED:
+            return key, value, new, got, "changes"
+        best = best or (key, value, new, got, "none")
+    return None if ours(case) else best  # that a transcription does not read a key says nothing
+
+
 def perturb(name: str, binary: str | None) -> list[str]:
     """Writes perturbed.json; returns what the binary gets wrong."""
     case = CASES[name]
     config, tensors, fill = load_fixture(name)
     row = json.loads((FIXTURES / name / "inputs.json").read_text())[1]
     code = sources(case)
-    tried = []
     with tempfile.TemporaryDirectory() as folder:
         tmp = Path(folder)
         write_checkpoint(config, tensors, tmp / "model", fill=fill)
@@ -225,27 +243,12 @@ def perturb(name: str, binary: str | None) -> list[str]:
         write_checkpoint(config, tensors_of(case, tensors, tmp), theirs, fill=fill)
         plain = reference(case, config, row, theirs)
         stored = load_file(FIXTURES / name / "reference.safetensors")
-        assert plain is not None and difference({k: v for k, v in stored.items() if k in plain}, plain) < CHANGED, f"{name}: not the stored reference"
-        whole = filled_in(case, config, theirs)
+        assert plain and difference({k: v for k, v in stored.items() if k in plain}, plain) < CHANGED, "not the stored reference"
+        tried = []
         for key, values in changes(config, known(case, code), code):
-            if any(fnmatch.fnmatch(key, odd) for odd in case.odd):
-                continue
-            best = None
-            for value in values:
-                if key == "pad_token_id" and value in row["input_ids"]:  # padding inside a text is the reference's own matter
-                    continue
-                new = changed(config, key, value)
-                same = whole is not None and whole == filled_in(case, new, theirs)
-                got = plain if same else reference(case, new, row, theirs)
-                if got is None or not same_shapes(plain, got):
-                    continue
-                bites = difference(plain, got) > CHANGED
-                if best is None or bites:
-                    best = key, value, new, got, "changes" if bites else "none"
-                if bites:
-                    break
-            if best and not (ours(case) and best[4] == "none"):
-                tried.append(best)
+            odd = any(fnmatch.fnmatch(key, glob) for glob in case.odd) or (ours(case) and values == [None])  # null: Python's matter
+            if not odd and (found := telling(case, config, key, values, plain, row, theirs)):
+                tried.append(found)
         wrong = wrong_in(binary, config, tried, row, tmp) if binary else []
     lines = [line_of(key, value, effect) for key, value, _, _, effect in tried]
     (FIXTURES / name / "perturbed.json").write_text("[\n" + ",\n".join(f"  {line}" for line in lines) + "\n]\n")

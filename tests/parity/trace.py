@@ -86,7 +86,7 @@ def points_of(model, case, row: dict) -> dict[str, torch.Tensor]:
             got.setdefault(point, output[key])
     for point, path in case.points.items():
         if path and path.startswith("@"):
-            got[point] = output[path[1:]]
+            got[point] = output[path[1:].rstrip("'")]
         if path and path.endswith("'"):
             got[point] = got[point].transpose(-1, -2)
     if case.streams:

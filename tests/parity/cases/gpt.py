@@ -21,7 +21,10 @@ FALCON = dict(
     vocab_size=96, hidden_size=48, num_hidden_layers=3, num_attention_heads=6, ffn_hidden_size=72,
     max_position_embeddings=64, bos_token_id=1, eos_token_id=2, rope_parameters=rope("default"),
 )
-MPT = dict(vocab_size=96, d_model=48, n_layers=3, n_heads=6, max_seq_len=40)
+MPT = dict(
+    vocab_size=96, d_model=48, n_layers=3, n_heads=6, max_seq_len=40,
+    odd={"attn_config.alibi_bias_max": "transformers takes 8 whatever the file says", "max_seq_len": "transformers' ALiBi ends there"},
+)
 ATTN_CONFIG = {
     "alibi": True, "alibi_bias_max": 8, "attn_impl": "torch", "attn_pdrop": 0, "attn_type": "multihead_attention",
     "attn_uses_sequence_id": False, "clip_qkv": None, "prefix_lm": False, "qk_ln": False, "softmax_scale": None,

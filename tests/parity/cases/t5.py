@@ -27,6 +27,7 @@ GEMMA = dict(
     head_dim=12, query_pre_attn_scalar=20, sliding_window=5, attn_logit_softcapping=4.0, final_logit_softcapping=6.0,
     max_position_embeddings=64, pad_token_id=PAD,
 )
+MASKS = {"*.pad_token_id": "the class takes tokens of that id out of the text"}
 NO_CAPS = dict(attn_logit_softcapping=None, final_logit_softcapping=None, attention_bias=True)
 GEMMA_DEFAULTS = {k: v for k, v in GEMMA.items() if k not in ("query_pre_attn_scalar", "sliding_window") and "cap" not in k}
 GEMMA_DEFAULTS |= dict(num_attention_heads=8, num_key_value_heads=4, head_dim=256, intermediate_size=24)
@@ -226,17 +227,19 @@ CASES = {
     ),
     "t5gemma": case(
         "T5GemmaForConditionalGeneration", "grouped queries, windows in every second layer, softcaps, tied head",
-        dict(encoder=GEMMA | dict(num_hidden_layers=3), decoder=GEMMA, vocab_size=96), lengths=(9, 22), fields=without(PAD),
+        dict(encoder=GEMMA | dict(num_hidden_layers=3), decoder=GEMMA, vocab_size=96), lengths=(9, 22),
+        fields=without(PAD), odd=MASKS,
     ),
     "t5gemma_plain": case(
         "T5GemmaForConditionalGeneration", "no softcaps, a wider encoder, biases, a head of its own, other layer types",
         dict(encoder=GEMMA | NO_CAPS | dict(hidden_size=40, layer_types=["full_attention", "sliding_attention"]),
              decoder=GEMMA | NO_CAPS | dict(sliding_window=7, layer_types=["full_attention", "sliding_attention"]),
-             vocab_size=96, tie_word_embeddings=False), lengths=(9, 22), fields=without(PAD),
+             vocab_size=96, tie_word_embeddings=False), lengths=(9, 22), fields=without(PAD), odd=MASKS,
     ),
     "t5gemma_defaults": case(
         "T5GemmaForConditionalGeneration", "old config.json without all that has its default",
-        dict(encoder=GEMMA_DEFAULTS, decoder=GEMMA_DEFAULTS, vocab_size=96), lengths=(9, 22), fields=without(PAD), rewrite=old_t5gemma,
+        dict(encoder=GEMMA_DEFAULTS, decoder=GEMMA_DEFAULTS, vocab_size=96), lengths=(9, 22), fields=without(PAD), odd=MASKS,
+        rewrite=old_t5gemma,
     ),
     "t5gemma_encoder": case(
         "T5GemmaEncoderModel", "the encoder alone", dict(encoder=GEMMA, decoder=GEMMA, vocab_size=96, is_encoder_decoder=False),

@@ -1,7 +1,7 @@
 """The text part of models that also see or hear: rows of text, the towers small and in the file."""
 
-from .common import DECODER, LONG, case, old_form, rope
-from .gemma import GEMMA4, SMALL, STREAMS, TWO_ROPES
+from .common import DECODER, FIELDS, LONG, case, old_form, rope
+from .gemma import CAPS, EAGER, GEMMA4, SMALL, STREAMS, TWO_ROPES
 
 TOWER = dict(hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, image_size=8, patch_size=4)
 SIGLIP = TOWER | dict(model_type="siglip_vision_model")
@@ -9,14 +9,9 @@ CLIP = TOWER | dict(model_type="clip_vision_model", projection_dim=8)
 PIXTRAL = TOWER | dict(model_type="pixtral", head_dim=4)
 BLOCKS = dict(depth=1, hidden_size=8, intermediate_size=8, num_heads=2, patch_size=2, out_hidden_size=32)
 SCALAR = {"*.layer_scalar": [0.7, 0.2]}
-EAGER = {"_attn_implementation": "eager"}  # the other ways leave the cap out
 LIST = {"layers": {"decoder": "model.language_model.layers"}}
-INSIDE = {"layers": {"decoder": "language_model.model.layers"}}
 SECTIONS = dict(mrope_section=[2, 1, 1])
 YARN = rope("yarn", 10000.0, factor=4.0, original_max_position_embeddings=8, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.5)
-
-FIELDS = ("lengths", "bites", "rewrite", "tensors", "native", "stored", "same_as", "fill", "settings", "streams", "config_cls",
-          "layers", "points", "left_over", "why", "late", "computed")
 
 
 def seeing(cls: str, note: str, tower: dict | None, text: dict, top: dict | None = None, **more):
@@ -81,6 +76,11 @@ def wrapped(kind: str, architecture: str, **more):
     return rewrite
 
 
+def turned(tensors: dict) -> dict:
+    """Experts as [experts, in, out], as the public files have them; transformers 5 writes [experts, out, in]."""
+    return {n: a | {"shape": [a["shape"][0], *a["shape"][:0:-1]]} if ".experts." in n else a for n, a in tensors.items()}
+
+
 def with_towers(*names: str):
     """Tensors of towers that the reference of the text alone does not hold."""
     return lambda tensors: tensors | {name: {"dtype": "F32", "shape": [8, 8]} for name in names}
@@ -116,9 +116,7 @@ GLM_MOE = DECODER | dict(
 )
 LLAMA = DECODER | dict(model_type="llama")
 MISTRAL = DECODER | dict(model_type="mistral", head_dim=12, sliding_window=None)
-OLD_LLAVA = moved(("model.language_model.", "language_model.model."), ("lm_head.", "language_model.lm_head."), ("model.", ""))
-NEW_LLAVA = moved(("language_model.model.", "model.language_model."), ("language_model.lm_head.", "lm_head."),
-                  ("vision_tower.", "model.vision_tower."), ("multi_modal_projector.", "model.multi_modal_projector."))
+GEMMA4_TOWER = TOWER | dict(head_dim=4, num_key_value_heads=2, position_embedding_size=16)
 SIGLIP_TOP = dict(image_token_index=95, vision_feature_layer=-1, vision_feature_select_strategy="full")
 
 CASES = {
@@ -127,9 +125,8 @@ CASES = {
         dict(mm_tokens_per_image=4), lengths=LONG, bites={"text_config.sliding_window": 9},
     ),
     "gemma3_new_names": seeing(
-        "Gemma3ForConditionalGeneration", "names of transformers 5, a head of its own, capped logits", SIGLIP, GEMMA3,
+        "Gemma3ForConditionalGeneration", "names of transformers 5, a head of its own", SIGLIP, GEMMA3,
         dict(mm_tokens_per_image=4), lengths=LONG, native=True, tie_word_embeddings=False, num_hidden_layers=2,
-        final_logit_softcapping=5.0,
     ),
     "gemma3_public": seeing(
         "Gemma3ForConditionalGeneration", "config.json as public: heads, widths, thetas, scale and tie are those of the class", SIGLIP,
@@ -161,7 +158,7 @@ CASES = {
     "llama4": seeing(
         "Llama4ForConditionalGeneration", "chunks of 8, experts in each second layer", dict(
             hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2, image_size=8, patch_size=4,
-            vision_output_dim=8, projector_input_dim=8, projector_output_dim=8), CHUNKS, lengths=(12, 25), **INSIDE,
+            vision_output_dim=8, projector_input_dim=8, projector_output_dim=8), CHUNKS, lengths=(12, 25), layers={"decoder": "language_model.model.layers"},
         bites={"text_config.attention_chunk_size": 9},
     ),
     "mistral3": seeing(
@@ -230,6 +227,7 @@ CASES = {
     "qwen3_vl_moe": seeing(
         "Qwen3VLMoeForConditionalGeneration", "experts stored the other way round; layer 1 is dense",
         BLOCKS | dict(num_position_embeddings=4, deepstack_visual_indexes=[0]), QWEN3_MOE, mlp_only_layers=[1],
+        tensors=turned,
     ),
     "glm4v": seeing(
         "Glm4vForConditionalGeneration", "half of each head turns, sections of the rope",
@@ -280,6 +278,75 @@ CASES = {
     "aya_vision": seeing(
         "AyaVisionForConditionalGeneration", "Cohere2: windows of 4 with rope, full layers without", SIGLIP,
         DECODER | dict(model_type="cohere2"), dict(image_token_index=95), sliding_window=4, tie_word_embeddings=True,
+        logit_scale=1.0, odd={"text_config.logit_scale": "the class of the whole model in transformers 5 forgets it"},
         layer_types=["sliding_attention", "full_attention", "sliding_attention"], bites={"text_config.sliding_window": 5},
+    ),
+    "paligemma": seeing(
+        "PaliGemmaForConditionalGeneration", "a prompt that sees itself both ways, an answer that does not", SIGLIP,
+        SMALL | dict(model_type="gemma"), dict(image_token_index=95, projection_dim=32), num_key_value_heads=1, num_hidden_layers=2,
+        fields=lambda row, ids: {"token_type_ids": [int(i >= (5 if row == "b" else len(ids))) for i in range(len(ids))]},
+    ),
+    "paligemma_public": seeing(
+        "PaliGemmaForConditionalGeneration", "config.json as public: width of heads, eps, rope and tie are those of the class", SIGLIP,
+        SMALL | dict(model_type="gemma"), dict(image_token_index=95, projection_dim=32, hidden_size=32), num_key_value_heads=1,
+        num_hidden_layers=2, head_dim=256, rewrite=text_keys(
+            "head_dim", "rms_norm_eps", "rope_parameters", "tie_word_embeddings", "hidden_act", "hidden_activation",
+            "use_bidirectional_attention", top=("tie_word_embeddings",), num_image_tokens=256),
+        fields=lambda row, ids: {"token_type_ids": [int(i >= 4) for i in range(len(ids))]},
+    ),
+    "cohere2_vision": seeing(
+        "Cohere2VisionForConditionalGeneration", "Command A Vision: Cohere2, names of transformers 5", SIGLIP,
+        DECODER | dict(model_type="cohere2"), dict(image_token_id=95), sliding_window=4, tie_word_embeddings=True, native=True,
+        num_hidden_layers=2, logit_scale=1.0, odd={"text_config.logit_scale": "the class of the whole model in transformers 5 forgets it"},
+        layer_types=["sliding_attention", "full_attention"],
+    ),
+    "idefics3": seeing(
+        "Idefics3ForConditionalGeneration", "Llama within Idefics3, tied head", TOWER | dict(model_type="idefics3_vision"), LLAMA,
+        dict(scale_factor=2, image_token_id=95), layers={"decoder": "model.text_model.layers"}, num_hidden_layers=2,
+        tie_word_embeddings=True,
+    ),
+    "gemma4_tower": seeing(
+        "Gemma4ForConditionalGeneration", "a small tower in the file, experts", GEMMA4_TOWER, GEMMA4, dict(audio_config=None),
+        hidden_size_per_layer_input=0, num_hidden_layers=3, enable_moe_block=True, num_experts=5, top_k_experts=2,
+        moe_intermediate_size=20, fill=SCALAR, layer_types=["sliding_attention", "full_attention", "full_attention"],
+    ),
+    "internvl_audio": seeing(
+        "Qwen2AudioForConditionalGeneration", "Qwen2 within Qwen2-Audio", None, DECODER | dict(model_type="qwen2"),
+        dict(audio_token_index=95, audio_config=dict(
+            model_type="qwen2_audio_encoder", num_mel_bins=4, encoder_layers=1, encoder_attention_heads=2, encoder_ffn_dim=8, d_model=8,
+            max_source_positions=8)), num_hidden_layers=2,
+    ),
+    "lfm2_vl": seeing(
+        "Lfm2VlForConditionalGeneration", "a convolution and attention", dict(
+            model_type="siglip2_vision_model", hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2,
+            num_patches=4, patch_size=2), DECODER | dict(model_type="lfm2", tie_word_embeddings=True),
+        dict(image_token_id=95, projector_hidden_size=8), num_hidden_layers=2, layer_types=["conv", "full_attention"],
+        points={"final": "model.language_model.embedding_norm"},
+    ),
+    "qwen2_5_vl_both": seeing(
+        "Qwen2_5_VLForConditionalGeneration", "config.json of transformers 4.52 on: keys of the text at the top and in text_config",
+        BLOCKS | dict(fullatt_block_indexes=[0]), QWEN2, num_hidden_layers=2,
+        rewrite=lambda config: flat(config) | {"text_config": old_text(
+            rope_scaling={"type": "default", "rope_type": "default", "mrope_section": [2, 1, 1]}, rope_theta=1e6,
+            vision_token_id=93)(config)["text_config"]},
+    ),
+    "gemma3_bare": seeing(
+        "Gemma3Model", "without the head", SIGLIP, GEMMA3, dict(mm_tokens_per_image=4), num_hidden_layers=2,
+        layers={"decoder": "language_model.layers"},
+    ),
+    "qwen2_vl_bare": seeing(
+        "Qwen2VLModel", "without the head", dict(depth=1, embed_dim=8, hidden_size=32, num_heads=2, mlp_ratio=1, patch_size=2), QWEN2,
+        num_hidden_layers=2, layers={"decoder": "language_model.layers"},
+    ),
+    "qwen3_vl_bare": seeing(
+        "Qwen3VLModel", "without the head", BLOCKS | dict(num_position_embeddings=4, deepstack_visual_indexes=[0]), QWEN3,
+        num_hidden_layers=2, layers={"decoder": "language_model.layers"},
+    ),
+    "paligemma2": seeing(
+        "PaliGemmaForConditionalGeneration", "a prompt longer than the window, which does not limit it; capped scores and logits", SIGLIP,
+        SMALL | dict(model_type="gemma2", query_pre_attn_scalar=20, **CAPS), dict(image_token_index=95, projection_dim=32),
+        sliding_window=4, num_hidden_layers=2, lengths=(12, 20), settings=EAGER | {"text_config._attn_implementation": "eager"},
+        fields=lambda row, ids: {"token_type_ids": [int(i >= (9 if row == "b" else 3)) for i in range(len(ids))]},
+        bites={"text_config.sliding_window": 5, "text_config.attn_logit_softcapping": 3.0},
     ),
 }

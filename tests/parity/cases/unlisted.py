@@ -83,17 +83,6 @@ def first_v4_names(tensors: dict) -> dict:
 
 
 CASES = {
-    "persimmon": case(
-        "PersimmonForCausalLM", "half of each head turns, norms of q and k", MHA | dict(hidden_size=48),
-        rope_parameters=rope("default", 25000.0, partial_rotary_factor=0.5),
-        fill={"*h_to_4h.weight": [0.0, 0.2], "*4h_to_h.weight": [0.0, 0.1]},
-    ),
-    "persimmon_old_config": case(
-        "PersimmonForCausalLM", "no norms of q and k, the share that turns left out", MHA | dict(hidden_size=48),
-        qk_layernorm=False, rope_parameters=rope("default", 25000.0, partial_rotary_factor=0.5),
-        fill={"*h_to_4h.weight": [0.0, 0.2], "*4h_to_h.weight": [0.0, 0.1]},
-        rewrite=lambda config: without("partial_rotary_factor", "hidden_act", "layer_norm_eps")(old_form(config)),
-    ),
     "xglm": case("XGLMForCausalLM", "sinusoids, scaled embeddings, a tied head", dict(
         vocab_size=96, d_model=32, ffn_dim=56, num_layers=3, attention_heads=4, max_position_embeddings=64)),
     "xglm_plain": case("XGLMForCausalLM", "embeddings as they are, a head of its own", dict(
@@ -233,4 +222,16 @@ CASES = {
         layers={"decoder": "model.L_module.layers+model.H_module.layers"},
         points={"final": "model.H_module.final_norm", "embed": None}, bites={"prefix_lm": False},
         fields=lambda row, ids: {"token_type_ids": [int(i < 5) for i in range(len(ids))]}),
+    "hy_v3_public": case(
+        "HYV3ForCausalLM", "keys of public files, biases", MOE, attention_bias=True, router_scaling_factor=2.8,
+        rewrite=lambda config: without("mlp_layer_types", "attention_bias", "mlp_bias")(config) | dict(
+            attention_bias=True, enable_attention_fp32_softmax=False, enable_lm_head_fp32=True, enable_moe_fp32_combine=False,
+            expert_hidden_dim=20, first_k_dense_replace=1, moe_router_enable_expert_bias=True, moe_router_use_sigmoid=True,
+            qk_norm=True, route_norm=True, use_grouped_mm=False, num_nextn_predict_layers=0)),
+    "afmoe_public": case(
+        "AfmoeForCausalLM", "keys of public files, a list of layers, one dense layer", MOE, num_hidden_layers=2, lengths=MEDIUM,
+        sliding_window=8, num_key_value_heads=4, layer_types=[FULL, SLIDING],
+        rewrite=lambda config: dict(old_form(config), layer_types=[FULL, SLIDING]) | dict(
+            n_group=1, topk_group=1, num_expert_groups=1, num_limited_groups=1, score_func="sigmoid", route_norm=True,
+            load_balance_coeff=5e-5, use_grouped_mm=True)),
 }

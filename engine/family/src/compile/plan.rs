@@ -189,7 +189,7 @@ impl Compiler<'_> {
                 };
                 let Some(parts) = parts.filter(|_| part.index < count) else {
                     let message = format!(
-                        "part {} of a tensor is one of a number of equal parts or of a list of their sizes, not of {}",
+                        "there is no part {} of {}: parts are a number of equal ones or the list of their sizes, counted from 0",
                         part.index,
                         value.show()
                     );

@@ -186,6 +186,7 @@ fn check_names(call: &Call<'_, '_, '_>, k: usize, map: &Map, known: &[&'static s
 
 /// The scaling map: the option, `rope_parameters` (its entry `layer_type`), `rope_scaling`.
 fn scaling_of(call: &Call<'_, '_, '_>, map: &Map, options: &Map) -> R<Arc<Map>> {
+    agree(call, map)?;
     if let Some(given) = options.get("scaling") {
         return match given {
             Val::Map(map) => Ok(map.clone()),
@@ -193,7 +194,6 @@ fn scaling_of(call: &Call<'_, '_, '_>, map: &Map, options: &Map) -> R<Arc<Map>> 
             other => Err(call.fail(format!("the option `scaling` is a map, not {}", other.show()))),
         };
     }
-    agree(call, map)?;
     for key in ["rope_parameters", "rope_scaling"] {
         let Some(value) = present(map, key) else { continue };
         let Val::Map(found) = value else {
@@ -478,7 +478,11 @@ impl Source {
                     Some(factor) => factor,
                     None => self.longest(call, kind)? / original,
                 };
-                if factor <= 1.0 { 1.0 } else { (1.0 + factor.ln() / original.ln()).sqrt() }
+                if factor <= 1.0 {
+                    1.0
+                } else {
+                    (1.0 + factor.ln() / original.ln()).sqrt()
+                }
             }
         };
         let divided = |key: &str| -> R<Vec<Num>> {

@@ -171,7 +171,7 @@ pub fn bind(plan: &ModelPlan, tensors: &[TensorInfo]) -> BindResult {
     binding.resident = usage::resident(&binding, tensors.len());
     usage::account(&binding, tensors, &binder.resolver, &plan.names, &mut binder.report);
     binder.report.tied = binder.resolver.tied();
-    (binder.report.packed, binder.report.joined) = binder.resolver.made();
+    binder.resolver.list_made(&mut binder.report);
     let report = binder.report;
     let binding = report.is_ok().then_some(binding);
     BindResult { report, binding }

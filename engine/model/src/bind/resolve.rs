@@ -2,7 +2,7 @@
 
 use super::pieces::{Number, Pieces, Way};
 use super::rename::Renames;
-use super::{BoundParam, Missing, Source, TensorInfo};
+use super::{BindReport, BoundParam, Missing, Source, TensorInfo};
 use crate::{Graph, NameRules, Op, Param, ParamForm};
 use std::collections::{BTreeMap, HashMap};
 
@@ -97,16 +97,14 @@ impl<'a> Resolver<'a> {
             .collect()
     }
 
-    /// What `packed` and what `joined` gave: (wanted, stored).
-    pub(super) fn made(&mut self) -> (Vec<(String, String)>, Vec<(String, Vec<String>)>) {
-        let (mut packed, mut joined) = (vec![], vec![]);
+    /// Lists in the report what `packed` and `joined` gave.
+    pub(super) fn list_made(&mut self, report: &mut BindReport) {
         for (wanted, made) in std::mem::take(&mut self.used_ways) {
             match made {
-                Made::Piece(stored) => packed.push((wanted, stored)),
-                Made::Joined(stored) => joined.push((wanted, stored)),
+                Made::Piece(stored) => report.packed.push((wanted, stored)),
+                Made::Joined(stored) => report.joined.push((wanted, stored)),
             }
         }
-        (packed, joined)
     }
 
     /// Resolves the parameters of a graph that the marked nodes read, and of its bodies.

@@ -264,7 +264,7 @@ fn a_choice_takes_numbers_columns_and_rows() {
         .collect();
     let hidden = f32::NEG_INFINITY;
     assert_eq!(made[0], (vec![2, 2], Kind::Float, vec![hidden, hidden, 4.0, 5.0]));
-    assert_eq!(made[1], (vec![2, 2], Kind::Float, vec![0.0, 1.0, 1.0, 1.0]));
+    assert_eq!(made[1], (vec![2, 2], Kind::Int64, vec![0.0, 1.0, 1.0, 1.0]));
     assert_eq!(made[2], (vec![2], Kind::Int64, vec![7.0, 1.0]));
     assert_eq!(made[3], (vec![2], Kind::Float, vec![hidden, 1.0]));
     assert_eq!(made[4], (vec![2, 2], Kind::Float, vec![2.0, 0.0, 1.0, 1.0]));

@@ -111,7 +111,10 @@ fn experts_are_pieces_of_packed_tensors_in_both_layouts() {
 fn a_tensor_of_its_own_comes_before_a_piece_and_what_is_left_over_is_named() {
     let mut all = tensors(&[COUNT, 2 * MIDDLE, HIDDEN], &[COUNT, HIDDEN, MIDDLE]);
     for e in 0..COUNT {
-        all.push(tensor(&format!("model.layers.0.experts.{e}.up.weight"), &[MIDDLE, HIDDEN]));
+        all.push(tensor(
+            &format!("model.layers.0.experts.{e}.up.weight"),
+            &[MIDDLE, HIDDEN],
+        ));
     }
     let report = must_fail(&experts(), &all);
     let expected = "tensor `model.layers.0.experts.gate_up` is used in part only: nothing used the rows 12 .. 24 of index 0, 1, 2, 3\n";
@@ -154,7 +157,9 @@ fn transposed_pieces_are_cut_in_columns_and_interleaved_ones_alternate() {
     };
     assert_eq!(up.rows, Some(rows));
     plan.names.packed.remove(1);
-    plan.names.packed.push(entry("experts.{e}.up.weight", "experts.other", None));
+    plan.names
+        .packed
+        .push(entry("experts.{e}.up.weight", "experts.other", None));
     let mut more = all;
     more.push(tensor("model.layers.0.experts.other", &[COUNT, MIDDLE, HIDDEN]));
     let report = must_fail(&plan, &more);
@@ -167,7 +172,10 @@ fn fused(sizes: [u64; 3]) -> ModelPlan {
     let mut plan = llama(1);
     let part = |k| Some((k, Parts::Rows(sizes.to_vec())));
     let names = ["q_proj.weight", "k_proj.weight", "v_proj.weight"];
-    let entries = names.iter().zip(0..).map(|(name, k)| entry(name, "qkv_proj.weight", part(k)));
+    let entries = names
+        .iter()
+        .zip(0..)
+        .map(|(name, k)| entry(name, "qkv_proj.weight", part(k)));
     plan.names.packed = entries.collect();
     plan
 }
@@ -176,11 +184,15 @@ fn fused(sizes: [u64; 3]) -> ModelPlan {
 fn plain_tensors_are_cut_in_parts_of_given_sizes() {
     let mut all = llama_tensors(1);
     all.retain(|t| !["q_proj", "k_proj", "v_proj"].iter().any(|name| t.name.contains(name)));
-    all.push(tensor("model.layers.0.self_attn.qkv_proj.weight", &[HIDDEN + 8, HIDDEN]));
+    all.push(tensor(
+        "model.layers.0.self_attn.qkv_proj.weight",
+        &[HIDDEN + 8, HIDDEN],
+    ));
     let (report, _) = must_bind(&fused([HIDDEN, 4, 4]), &all);
     assert_eq!((report.bound, report.packed.len()), (all.len(), 3));
     let text = must_fail(&fused([HIDDEN, 4, 5]), &all).to_string();
-    let expected = "`model.layers.0.self_attn.qkv_proj.weight` [16, 8] cannot be cut in parts of [8, 4, 5]: it has 16 rows";
+    let expected =
+        "`model.layers.0.self_attn.qkv_proj.weight` [16, 8] cannot be cut in parts of [8, 4, 5]: it has 16 rows";
     assert!(text.contains(expected), "{text}");
 }
 
@@ -192,7 +204,9 @@ fn names_of_pieces_are_renamed_and_a_missing_one_says_what_was_tried() {
     all.retain(|t| !t.name.contains("q_proj"));
     let report = must_fail(&plan, &all);
     assert!(
-        report.missing[0].tried.contains(&"model.layers.0.attn.qkv_proj.weight".to_string()),
+        report.missing[0]
+            .tried
+            .contains(&"model.layers.0.attn.qkv_proj.weight".to_string()),
         "{report}"
     );
 }
@@ -203,8 +217,20 @@ fn wanting_one() -> ModelPlan {
     let x = b.input(GraphInput::X);
     let y = b.linear(x, "layers.0.qk");
     let (a, c) = (
-        b.op(Op::Slice { start: None, end: Some(HIDDEN as i64) }, &[y]),
-        b.op(Op::Slice { start: Some(HIDDEN as i64), end: None }, &[y]),
+        b.op(
+            Op::Slice {
+                start: None,
+                end: Some(HIDDEN as i64),
+            },
+            &[y],
+        ),
+        b.op(
+            Op::Slice {
+                start: Some(HIDDEN as i64),
+                end: None,
+            },
+            &[y],
+        ),
     );
     let out = b.mul(a, c);
     let mut plan = llama(1);
@@ -232,6 +258,6 @@ fn a_tensor_that_is_not_there_is_joined_from_others_if_all_are() {
     assert_eq!(report.missing[0].name, "model.layers.0.qk.weight");
     assert_eq!(report.unused, ["model.layers.0.q.weight"]);
     all[4].shape = vec![HIDDEN, HIDDEN + 1];
-    let expected = "decoder.0: `model.layers.0.q.weight` [8, 8] bf16 and `model.layers.0.k.weight` [8, 9] bf16 cannot be joined along dim 0";
+    let expected = "decoder.0: `model.layers.0.q.weight` [8, 8] BF16 and `model.layers.0.k.weight` [8, 9] BF16 cannot be joined along dim 0";
     assert_eq!(mismatch(&wanting_one(), &all), expected);
 }

@@ -78,7 +78,15 @@ fn a_row_of_each_sequence_and_back_to_all_rows() {
     let rows = row_at(&x, &index, &set).unwrap();
     assert_eq!(Vec::<f32>::try_from(rows.reshape([-1])).unwrap(), [3.0, 4.0]);
     let all = spread(&rows, &set).unwrap();
-    assert_eq!(Vec::<f32>::try_from(all.reshape([-1])).unwrap(), [3.0, 3.0, 3.0, 4.0, 4.0]);
+    assert_eq!(
+        Vec::<f32>::try_from(all.reshape([-1])).unwrap(),
+        [3.0, 3.0, 3.0, 4.0, 4.0]
+    );
     let beyond = Shared::from_i64(&[3, 3, 3, 0, 0], &[5]).unwrap();
-    assert!(row_at(&x, &beyond, &set).unwrap_err().to_string().contains("sequence 0"));
+    assert!(
+        row_at(&x, &beyond, &set)
+            .unwrap_err()
+            .to_string()
+            .contains("sequence 0")
+    );
 }
