@@ -52,12 +52,13 @@ fn check(fixture: &Fixture) -> Result<(f64, String, String), String> {
     Ok((error, place, report["plan"]["family"].as_str().unwrap().to_owned()))
 }
 
-/// Checks all fixtures, as many at once as there are cores.
+/// Checks all fixtures, several at once.
 fn check_all(fixtures: &[Fixture]) -> Vec<Result<(f64, String, String), String>> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(vec![Err("not run".to_owned()); fixtures.len()]);
     std::thread::scope(|scope| {
-        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+        // Twice the cores: half of the time a run waits for the disk.
+        for _ in 0..2 * std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 loop {
                     let mine = next.fetch_add(1, Ordering::Relaxed);

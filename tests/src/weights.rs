@@ -37,9 +37,9 @@ pub fn values(name: &str, shape: &[u64]) -> Vec<f32> {
         .collect()
 }
 
-/// `values`, or offset + scale * u for a name that a glob of `fill` fits (`*` stands for anything); the first one decides.
+/// `values`, or offset + scale * u for a name that a glob of `fill` fits (`*` stands for anything, `?` for one character); the first one decides.
 pub fn filled(name: &str, shape: &[u64], fill: &[(String, f32, f32)]) -> Vec<f32> {
-    let Some((_, offset, scale)) = fill.iter().find(|(glob, ..)| fits(glob, name)) else {
+    let Some((_, offset, scale)) = fill.iter().find(|(glob, ..)| fits(glob.as_bytes(), name.as_bytes())) else {
         return values(name, shape);
     };
     let hash = name_hash(name);
@@ -48,15 +48,14 @@ pub fn filled(name: &str, shape: &[u64], fill: &[(String, f32, f32)]) -> Vec<f32
         .collect()
 }
 
-fn fits(glob: &str, name: &str) -> bool {
-    match glob.split_once('*') {
-        None => glob == name,
-        Some((start, rest)) => {
-            let Some(tail) = name.strip_prefix(start) else {
-                return false;
-            };
-            (0..=tail.len()).any(|k| tail.is_char_boundary(k) && fits(rest, &tail[k..]))
-        }
+/// As Python's fnmatch, without classes: `*` is anything, `?` one character.
+fn fits(glob: &[u8], name: &[u8]) -> bool {
+    match glob.split_first() {
+        None => name.is_empty(),
+        Some((b'*', rest)) => (0..=name.len()).any(|k| fits(rest, &name[k..])),
+        Some((first, rest)) => name
+            .split_first()
+            .is_some_and(|(byte, name)| (*first == b'?' || first == byte) && fits(rest, name)),
     }
 }
 
@@ -69,6 +68,9 @@ mod tests {
         let fill = vec![("*.A_log".to_owned(), 2.0, 0.0), ("a.*.b".to_owned(), 3.0, 0.0)];
         assert_eq!(filled("x.0.A_log", &[2], &fill), [2.0, 2.0]);
         assert_eq!(filled("a.7.b", &[1], &fill), [3.0]);
+        let one = vec![("*.x_?".to_owned(), 4.0, 0.0)];
+        assert_eq!(filled("l.x_r", &[1], &one), [4.0]);
+        assert_eq!(filled("l.x_rr", &[1], &one), values("l.x_rr", &[1]));
         assert_eq!(filled("a.7.bc", &[3], &fill), values("a.7.bc", &[3]));
     }
 

@@ -76,11 +76,7 @@ impl Descriptor {
         };
         let mut merged = whole.clone();
         merged.remove(key);
-        merged.extend(
-            own.iter()
-                .filter(|(_, value)| !value.is_null())
-                .map(|(key, value)| (key.clone(), value.clone())),
-        );
+        merged.extend(own.iter().map(|(key, value)| (key.clone(), value.clone())));
         Cow::Owned(Json::Object(merged))
     }
 

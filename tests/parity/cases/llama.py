@@ -278,7 +278,9 @@ CASES = {
     "olmo3": case("Olmo3ForCausalLM", "windows with a plain rope, full layers with YaRN", DECODER, **OLMO3,
                   bites={"sliding_window": 9, "layer_types": [SLIDING] * 4}),
     "olmo3_old_config": case(
-        "Olmo3ForCausalLM", "the model of `olmo3` with rope_scaling", DECODER, **OLMO3, rewrite=olmo3_old, same_as="olmo3"),
+        "Olmo3ForCausalLM", "the model of `olmo3` with rope_scaling", DECODER, **OLMO3, rewrite=olmo3_old, same_as="olmo3",
+        odd={"rope_theta": "transformers 5 gives it to the full layers only, the versions before and the original code to all"},
+    ),
     "stablelm": case(
         "StableLmForCausalLM", "StableLM 2 1.6B: biases on q, k, v, a quarter of each head turns", DECODER,
         hidden_size=64, use_qkv_bias=True, num_key_value_heads=4,

@@ -5,7 +5,9 @@ from .common import DECODER, LONG, PLAIN, case, old_form, rope
 PHI = DECODER | dict(hidden_size=64, num_key_value_heads=4, rope_parameters=rope("default", partial_rotary_factor=0.5))
 PHI3 = DECODER | dict(hidden_size=64, num_key_value_heads=4, pad_token_id=0, rope_parameters=rope("default"))
 SHORT, LONG_FACTOR = [1.0, 1.1, 1.3, 1.6], [1.0, 2.0, 3.5, 7.0]
+BEYOND = {"rope_parameters.original_max_position_embeddings": "beyond it transformers 5 takes the short factors with the long mscale"}
 PHIMOE = DECODER | dict(
+    odd=BEYOND,
     num_local_experts=5, num_experts_per_tok=2, attention_bias=True, lm_head_bias=True, intermediate_size=40,
     num_hidden_layers=2, pad_token_id=0,
 )

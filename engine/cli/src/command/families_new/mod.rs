@@ -4,7 +4,7 @@ mod candidates;
 mod draft;
 mod names;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::json;
 use sli_checkpoint::Checkpoint;
@@ -83,7 +83,7 @@ fn write(path: &Path, text: &str) -> Outcome {
 }
 
 /// Whether the written descriptor, as it stands, fits the model.
-fn works(registry: &Registry, id: &str, path: &PathBuf, text: &str, checkpoint: &Checkpoint) -> bool {
+fn works(registry: &Registry, id: &str, path: &Path, text: &str, checkpoint: &Checkpoint) -> bool {
     use sli_family::Family as _;
     let mut registry = registry.clone();
     registry.add(&format!("{id}.toml"), SourceFile::new(path.display().to_string(), text));

@@ -42,7 +42,7 @@ pub(super) fn renames(
             continue;
         };
         let alone = rest.first().is_none_or(|next| next.0 < *best);
-        if alone && *best >= 2 && !found.iter().any(|(l, r)| l == left || r == right && l != left) {
+        if alone && *best >= 2 && !found.iter().any(|(l, r)| l == left || r == right) {
             found.push((left.clone(), right.clone()));
         }
     }
