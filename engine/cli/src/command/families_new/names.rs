@@ -88,21 +88,11 @@ mod tests {
 
     #[test]
     fn a_tensor_that_only_changed_its_name_is_guessed() {
-        let missing = grouped(
-            [
-                "m.0.self_attn.q_proj.weight",
-                "m.0.self_attn.k_proj.weight",
-                "norm.weight",
-            ]
-            .into_iter(),
-        );
-        let unused = grouped(["m.0.self_attn.wq.weight", "m.0.attn.k_proj.weight", "other.bias"].into_iter());
+        let missing = grouped(["m.0.self_attn.q_proj.weight", "m.0.mlp.up.weight", "norm.weight"].into_iter());
+        let unused = grouped(["m.0.self_attn.wq.weight", "m.0.ffn.up.weight", "other.bias"].into_iter());
         let renames = renames(&missing, &unused);
         assert!(renames.contains(&("q_proj".to_owned(), "wq".to_owned())), "{renames:?}");
-        assert!(
-            renames.contains(&("self_attn".to_owned(), "attn".to_owned())),
-            "{renames:?}"
-        );
+        assert!(renames.contains(&("mlp".to_owned(), "ffn".to_owned())), "{renames:?}");
         assert_eq!(renames.len(), 2);
     }
 
