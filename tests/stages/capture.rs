@@ -111,7 +111,7 @@ fn any_named_value_can_be_captured() {
         "[[stage]]\nuses   = \"capture\"\npoints = [\"decoder.1.**\", \"logits\"]\n",
     );
     let found = scene.finish(&[]).tensors();
-    assert_eq!(found["b/decoder.1.attention.q"].shape, [12, 48]);
+    assert_eq!(found["b/decoder.1.attention.qkv.q"].shape, [12, 48]);
     assert_eq!(found["b/decoder.1.h"].shape, [12, 48]);
     let reference = named("gpt2").reference();
     assert!(sli_tests::compare::relative_error(&found["b/logits"].values, &reference["b/logits"].values) < 2e-5);
