@@ -1,5 +1,7 @@
 //! Binding a plan to a checkpoint.
 
+use std::collections::HashSet;
+
 use sli_checkpoint::Checkpoint;
 use sli_config::Diagnostic;
 use sli_model::ModelPlan;
@@ -21,23 +23,17 @@ pub fn bind_checkpoint(plan: &ModelPlan, checkpoint: &Checkpoint) -> (BindReport
 
 /// What to say if the names are right and only what stands before them is not.
 pub fn root_hint(report: &BindReport) -> Option<String> {
-    let bare = |name: &'_ str| name.strip_prefix(&report.root).unwrap_or(name).to_owned();
+    let bare = |name: &str| name.strip_prefix(&report.root).unwrap_or(name).to_owned();
     let first = bare(&report.missing.first()?.name);
     let prefix = report
         .unused
         .iter()
         .find_map(|name| name.strip_suffix(&first).filter(|prefix| !prefix.is_empty()))?;
-    let found = |name: &str| {
-        report
-            .unused
-            .iter()
-            .any(|unused| unused.strip_prefix(prefix) == Some(name))
-    };
-    let count = report
-        .missing
-        .iter()
-        .filter(|missing| found(&bare(&missing.name)))
-        .count();
+    let below: HashSet<&str> = (report.unused.iter())
+        .filter_map(|name| name.strip_prefix(prefix))
+        .collect();
+    let names = report.missing.iter().map(|missing| bare(&missing.name));
+    let count = names.filter(|name| below.contains(name.as_str())).count();
     let most = 2 * count > report.missing.len();
     most.then(|| format!("{count} of the missing tensors are there below `{prefix}`: add it to `[names] root`"))
 }
