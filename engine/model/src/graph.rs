@@ -207,14 +207,19 @@ impl Graph {
 
     /// Marks the nodes that `wanted` needs, by index.
     pub fn needed(&self, wanted: impl IntoIterator<Item = Value>) -> Vec<bool> {
+        self.needed_beside(wanted, &|_| false)
+    }
+
+    /// Marks the nodes that `wanted` needs where the values of `known` are there already.
+    pub fn needed_beside(&self, wanted: impl IntoIterator<Item = Value>, known: &dyn Fn(Value) -> bool) -> Vec<bool> {
         let mut need = vec![false; self.nodes.len()];
         for value in wanted {
-            need[value.node as usize] = true;
+            need[value.node as usize] |= !known(value);
         }
         for index in (0..self.nodes.len()).rev() {
             if need[index] {
                 for input in self.nodes[index].inputs.iter().flatten() {
-                    need[input.node as usize] = true;
+                    need[input.node as usize] |= !known(*input);
                 }
             }
         }

@@ -8,46 +8,36 @@ use sli_model::DType;
 use crate::error::{Result, RunError};
 use crate::memory;
 
-/// `[engine]`, decided.
+/// `[engine]`, decided as far as it can be before the documents are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EngineOptions {
     /// The type that matrices are multiplied in.
     pub(crate) compute: DType,
     /// Budget in bytes.
     pub(crate) budget: u64,
-    /// Arenas at most.
-    pub(crate) arenas: usize,
+    /// Units that may be read ahead; `None` leaves it open.
+    pub(crate) prefetch: Option<usize>,
+    /// Where hidden state may be: `false` is memory, `true` is disk.
+    pub(crate) spill: &'static [bool],
+    /// Whether all experts of a layer are read; `None` leaves it open.
+    pub(crate) all_experts: Option<bool>,
     /// Threads that compute.
     pub(crate) threads: usize,
 }
 
+/// More units read ahead than this buy nothing.
+const MOST_AHEAD: usize = 8;
+
 /// Decides what `section` leaves open.
 ///
 /// # Errors
-/// What this release cannot do: a GPU, hidden state on disk, reading only some experts.
+/// What this machine cannot do: a GPU.
 pub(crate) fn decide(section: &EngineSection, checkpoint: &Checkpoint) -> Result<EngineOptions> {
-    let mut errors = Vec::new();
-    let mut refuse = |what: &str, help: &str| errors.push(Diagnostic::error(what).help(help));
     if let Device::Cuda(_) = section.device {
-        refuse(
-            "this release computes on the CPU only",
-            "set `[engine] device` to `\"auto\"` or `\"cpu\"`",
-        );
-    }
-    if section.activations == Activations::Disk {
-        refuse(
-            "this release keeps hidden state in memory only",
-            "set `[engine] activations` to `\"auto\"` or `\"memory\"`",
-        );
-    }
-    if section.experts == Experts::Routed {
-        refuse(
-            "this release reads all experts of a layer",
-            "set `[engine] experts` to `\"auto\"` or `\"all\"`",
-        );
-    }
-    if !errors.is_empty() {
-        return Err(RunError::inputs(errors));
+        return Err(RunError::inputs(vec![
+            Diagnostic::error("this release computes on the CPU only")
+                .help("set `[engine] device` to `\"auto\"` or `\"cpu\"`"),
+        ]));
     }
     let compute = match section.dtype {
         Dtype::Auto => auto_dtype(checkpoint),
@@ -59,13 +49,22 @@ pub(crate) fn decide(section: &EngineSection, checkpoint: &Checkpoint) -> Result
     let budget = section
         .memory
         .map_or_else(|| memory::available() / 5 * 4, |size| size.0);
-    let arenas = if section.prefetch == Some(0) { 1 } else { 2 };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = section.threads.map_or(cores, |threads| threads as usize);
     Ok(EngineOptions {
         compute,
         budget,
-        arenas,
+        prefetch: section.prefetch.map(|ahead| (ahead as usize).min(MOST_AHEAD)),
+        spill: match section.activations {
+            Activations::Auto => &[false, true],
+            Activations::Memory => &[false],
+            Activations::Disk => &[true],
+        },
+        all_experts: match section.experts {
+            Experts::Auto => None,
+            Experts::Routed => Some(false),
+            Experts::All => Some(true),
+        },
         threads,
     })
 }

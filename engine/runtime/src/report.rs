@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 
 use crate::data::Dataset;
 use crate::plan::Plan;
+use crate::sweep::ExpertBytes;
 
 /// Where the time of one unit went, over all sweeps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -104,6 +105,9 @@ pub struct Report {
     pub memory: MemoryReport,
     /// Tokens through the whole model, a second.
     pub tokens_per_second: f64,
+    /// What was read of experts, where they are read apart from their layer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experts: Option<ExpertBytes>,
     /// Bytes of all outputs.
     pub bytes_written: u64,
     /// What became of the rows.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
-use sli_checkpoint::{ArenaPool, Checkpoint, LayerReader, LoadedUnit, OpenFiles, PlannedUnit, ReadOptions};
+use sli_checkpoint::{ArenaPool, Checkpoint, LoadedUnit, Loader, OpenFiles, Pending, ReadOptions};
 use sli_config::{Diagnostic, Pipeline};
 use sli_model::ModelPlan;
 use sli_model::bind::Binding;
@@ -16,15 +16,17 @@ use crate::data::{DataOptions, Dataset, load};
 use crate::demand::Demand;
 use crate::error::{Result, RunError};
 use crate::limits::{fields, limits};
-use crate::memory::{self, OVERHEAD, SLACK};
+use crate::describe::{Described, describe};
+use crate::memory;
+use crate::mixtures::Mixture;
 use crate::observer::{Event, Observer};
 use crate::options::{EngineOptions, decide};
-use crate::plan::{Costs, MemoryPlan, Plan, Schedule, Shape, StageCost, Work, choose, costs, smallest, taken};
+use crate::plan::{Costs, Layout, Plan, Rates, Schedule, Shape, StageCost, Work, choose, group_limit, layout};
 use crate::points::{PointId, Points};
 use crate::report::{DataReport, DiskReport, MemoryReport, Report, TimeSplit, rate};
 use crate::rundir::{self, Fingerprint, Output, RunDir};
 use crate::stages::{self, Context, Model, Stage};
-use crate::sweep::{Engine, Inputs, read_error};
+use crate::sweep::{Engine, ExpertReads, Feed, Inputs, UnitReads, read_error};
 use crate::units::units;
 use crate::write::{hex, sha256_of};
 
@@ -59,8 +61,8 @@ pub struct Run {
     stages: Vec<Box<dyn Stage>>,
     options: EngineOptions,
     schedule: Schedule,
-    planned: Vec<PlannedUnit>,
-    resident: Option<PlannedUnit>,
+    layout: Layout,
+    files: Arc<OpenFiles>,
     fingerprint: Fingerprint,
     plan: Plan,
     warnings: Vec<Diagnostic>,
@@ -137,16 +139,31 @@ impl Run {
             compute: options.compute,
             fields: &fields,
         };
-        let (planned, resident, costs) = costs(&work, stage_costs(&stages));
+        let files = OpenFiles::open(&checkpoint).map_err(read_error)?;
         let shape = Shape {
             dataset: &dataset,
             budget: options.budget,
             process: memory::resident(),
-            arenas: options.arenas,
+            ahead: options.prefetch.unwrap_or(1),
+            spill: options.spill,
+            all_experts: options.all_experts,
+            rates: rates(&files, &dir, &options),
         };
-        let schedule = choose(&costs, &shape).map_err(|smallest| too_small(options.budget, smallest, &dataset))?;
+        let stage_costs = stage_costs(&stages);
+        let mut layouts = layouts(&work, stage_costs, &options);
+        let costs: Vec<&Costs> = layouts.iter().map(|layout| &layout.costs).collect();
+        let chosen = choose(&costs, &shape);
+        let (number, schedule) = chosen.map_err(|smallest| too_small(options.budget, smallest, &dataset))?;
+        let layout = layouts.swap_remove(number);
         let written = stages.iter().map(|stage| stage.write_bytes()).sum();
-        let plan = describe(&model, &options, &shape, &costs, &schedule, written);
+        let plan = describe(&Described {
+            model: &model,
+            options: &options,
+            shape: &shape,
+            layout: &layout,
+            schedule: &schedule,
+            written,
+        });
         let fingerprint = fingerprint(pipeline, &checkpoint, descriptor, &dataset, &options, &data.tokenizer)?;
         drop(all);
         let (name, overwrite) = (pipeline.name.clone(), pipeline.output.overwrite);
@@ -164,8 +181,8 @@ impl Run {
             stages,
             options,
             schedule,
-            planned,
-            resident,
+            layout,
+            files,
             fingerprint,
             plan,
             warnings,
@@ -204,9 +221,8 @@ impl Run {
             .for_each(|warning| observer.event(&Event::Warning(warning)));
         observer.event(&Event::Started(&self.plan));
         let start = Instant::now();
-        let files = OpenFiles::open(&self.checkpoint).map_err(read_error)?;
         let mut dir = RunDir::create(&self.dir, self.overwrite)?;
-        let resident = self.load_resident(&files, cancel)?;
+        let resident = self.load_resident(cancel)?;
         let dataset = Arc::clone(&self.dataset);
         let mut stages = std::mem::take(&mut self.stages);
         let mut context = Context {
@@ -216,12 +232,13 @@ impl Run {
         for stage in &mut stages {
             stage.begin(&mut context)?;
         }
-        let mut reader = self.reader(files, cancel)?;
+        let mut feed = self.feed(cancel)?;
         let all = units(&self.model, &self.binding);
         let mut engine = Engine::new(Inputs {
             plan: &self.model,
             units: &all,
             demand: &self.demand,
+            mixtures: &self.layout.mixtures,
             points: &self.points,
             checkpoint: &self.checkpoint,
             resident,
@@ -232,10 +249,10 @@ impl Run {
             cancel,
             observer,
         });
-        engine.run(&mut reader, &mut stages, &mut context)?;
-        let times = std::mem::take(&mut engine.times);
-        let read = reader.stats();
-        drop(reader);
+        engine.run(&mut feed, &mut stages, &mut context)?;
+        let (times, experts) = (std::mem::take(&mut engine.times), engine.expert_bytes);
+        let read = feed.stats();
+        drop(feed);
         let mut found = Map::new();
         for stage in &mut stages {
             let summary = stage.finish(&mut context)?;
@@ -262,6 +279,7 @@ impl Run {
                 peak: memory::peak(),
             },
             tokens_per_second: dataset.total_tokens() as f64 / total.max(f64::MIN_POSITIVE),
+            experts: (experts.all_bytes > 0).then_some(experts),
             bytes_written: dir.outputs().iter().map(|output| output.bytes).sum(),
             data: DataReport::of(&dataset),
             stages: found,
@@ -280,25 +298,75 @@ impl Run {
         })
     }
 
-    /// Weights that stay in memory.
-    fn load_resident(&self, files: &Arc<OpenFiles>, cancel: &Arc<AtomicBool>) -> Result<Option<Arc<LoadedUnit>>> {
-        let Some(unit) = &self.resident else { return Ok(None) };
-        let units: Arc<[PlannedUnit]> = Arc::from([unit.clone()]);
-        let pool = ArenaPool::fixed(1, unit.plan.arena_len);
-        let cancelled = || cancel.load(std::sync::atomic::Ordering::Relaxed);
-        let loaded =
-            LoadedUnit::load(files, &units, 0, &pool, ReadOptions::default(), &cancelled).map_err(read_error)?;
-        Ok(Some(Arc::new(loaded)))
+    /// Weights that several units read.
+    fn load_resident(&self, cancel: &Arc<AtomicBool>) -> Result<Option<Arc<LoadedUnit>>> {
+        let Some(unit) = &self.layout.resident else {
+            return Ok(None);
+        };
+        let pool = ArenaPool::shared(1, ArenaPool::window(&[unit.plan.arena_len], 1));
+        let loader = self.loader(pool, cancel)?;
+        let loaded = loader.request(Arc::new(unit.clone())).and_then(Pending::wait);
+        Ok(Some(loaded.map_err(read_error)?))
     }
 
-    /// The thread that reads the units of all sweeps.
-    fn reader(&self, files: Arc<OpenFiles>, cancel: &Arc<AtomicBool>) -> Result<LayerReader> {
-        let count = self.planned.len();
-        let order = (0..self.schedule.sweeps.len()).flat_map(move |_| 0..count);
-        let pool = ArenaPool::shared(self.schedule.slots, self.schedule.arena_bytes as usize);
-        let units: Arc<[PlannedUnit]> = Arc::from(self.planned.as_slice());
-        LayerReader::start(files, units, order, pool, ReadOptions::default(), Arc::clone(cancel)).map_err(read_error)
+    fn loader(&self, pool: Arc<ArenaPool>, cancel: &Arc<AtomicBool>) -> Result<Loader> {
+        let (files, options) = (Arc::clone(&self.files), ReadOptions::default());
+        Loader::start(files, pool, options, Arc::clone(cancel)).map_err(read_error)
     }
+
+    /// The weights of all sweeps, read ahead.
+    fn feed(&self, cancel: &Arc<AtomicBool>) -> Result<Feed> {
+        let (schedule, layout) = (&self.schedule, &self.layout);
+        let pool = ArenaPool::shared(ARENAS, schedule.arena_bytes as usize);
+        let experts = |index: usize| match &layout.mixtures[index][..] {
+            [] => ExpertReads::None,
+            mixtures if schedule.all_experts[index] => {
+                let name = &layout.planned[index].name;
+                let groups = |mixture: &Mixture| {
+                    let all = vec![true; mixture.experts.len()];
+                    let groups = mixture.groups(name, &all, schedule.group_bytes, &self.checkpoint);
+                    groups.into_iter().map(|group| Arc::new(group.unit)).collect()
+                };
+                ExpertReads::All(mixtures.iter().map(groups).collect())
+            }
+            _ => ExpertReads::Hit,
+        };
+        let reads = layout.planned.iter().enumerate().map(|(index, unit)| UnitReads {
+            unit: Arc::clone(unit),
+            stays: schedule.stays[index],
+            experts: experts(index),
+        });
+        // Small units are asked for further ahead; the bytes of the arenas are what limits it.
+        let depth = match schedule.slots {
+            0 | 1 => 0,
+            slots => self.options.prefetch.unwrap_or(READ_AHEAD).max(slots - 1),
+        };
+        Ok(Feed::new(self.loader(pool, cancel)?, reads.collect(), schedule.sweeps.len(), depth))
+    }
+}
+
+/// Units that are asked for ahead, as far as arenas allow.
+const READ_AHEAD: usize = 6;
+
+/// Arenas in use at most: bytes are the real limit.
+const ARENAS: usize = 1 << 16;
+
+/// The layouts to choose from: experts apart from their layer, and with it.
+fn layouts(work: &Work<'_>, stages: StageCost, options: &EngineOptions) -> Vec<Layout> {
+    let apart = layout(work, stages, Some(group_limit(options.budget)));
+    if apart.mixtures.iter().all(Vec::is_empty) {
+        return vec![apart];
+    }
+    match options.all_experts {
+        Some(false) => vec![apart],
+        Some(true) => vec![layout(work, stages, None), apart],
+        None => vec![apart, layout(work, stages, None)],
+    }
+}
+
+/// What this machine does, as far as it matters for the plan.
+fn rates(_files: &OpenFiles, _dir: &Path, _options: &EngineOptions) -> Rates {
+    Rates::default()
 }
 
 fn data_options(pipeline: &Pipeline, base: &Path, checkpoint: &Checkpoint) -> DataOptions {
@@ -369,55 +437,6 @@ fn too_small(budget: u64, smallest: u64, dataset: &Dataset) -> RunError {
             .note(format!("the longest document has {longest} tokens"))
             .help(format!("set `[engine] memory` to at least `\"{mib}MiB\"`")),
     )
-}
-
-fn describe(
-    model: &ModelPlan,
-    options: &EngineOptions,
-    shape: &Shape<'_>,
-    costs: &Costs,
-    schedule: &Schedule,
-    written: u64,
-) -> Plan {
-    let dataset = shape.dataset;
-    let sweeps = schedule.sweeps.len() as u64;
-    let sweep_bytes: u64 = costs.units.iter().map(|unit| unit.plan.bytes).sum();
-    let process = taken(shape.process) - SLACK;
-    let (stages, resident) = (costs.stages.fixed, costs.resident);
-    let peak = process + SLACK + schedule.arena_bytes + resident + schedule.state + schedule.working + stages;
-    Plan {
-        family: model.family.clone(),
-        compute: options.compute.name().to_lowercase(),
-        documents: dataset.len() as u64,
-        tokens: dataset.total_tokens(),
-        longest: (0..dataset.len())
-            .map(|document| dataset.tokens(document))
-            .max()
-            .unwrap_or(0),
-        sweeps,
-        sweep_tokens: schedule.sweep_tokens,
-        micro_batch_tokens: schedule.micro_tokens,
-        micro_batches: schedule.micro_batches.len() as u64,
-        chunk_tokens: schedule.chunk.min(schedule.micro_tokens),
-        arenas: schedule.slots as u64,
-        sweep_bytes,
-        read_bytes: sweep_bytes * sweeps + resident,
-        write_bytes: written,
-        memory: MemoryPlan {
-            budget: options.budget,
-            overhead: OVERHEAD,
-            smallest_budget: smallest(costs, shape),
-            peak,
-            process,
-            slack: SLACK,
-            arenas: schedule.arena_bytes,
-            resident,
-            state: schedule.state,
-            working: schedule.working,
-            stages,
-        },
-        units: costs.units.iter().map(|unit| unit.plan.clone()).collect(),
-    }
 }
 
 fn fingerprint(

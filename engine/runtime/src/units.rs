@@ -111,15 +111,16 @@ impl Unit<'_> {
             .collect()
     }
 
-    /// The tensors that these values need, sorted, each once.
-    pub(crate) fn tensors(&self, wanted: &[Value]) -> Vec<u32> {
+    /// The tensors that these values need, sorted, each once; without those of the mixtures that are `apart`.
+    pub(crate) fn tensors(&self, wanted: &[Value], apart: &dyn Fn(u32) -> bool) -> Vec<u32> {
         let need = self.graph.needed(wanted.iter().copied());
         let mut tensors = BTreeSet::new();
         for id in self.graph.params_of(&need) {
             let sources = self.bound.params[id.0 as usize].sources();
             tensors.extend(sources.iter().flat_map(Source::tensors));
         }
-        for (node, body) in self.bound.experts.iter().filter(|(node, _)| need[*node as usize]) {
+        let with_unit = |node: u32| need[node as usize] && !apart(node);
+        for (node, body) in self.bound.experts.iter().filter(|(node, _)| with_unit(*node)) {
             debug_assert!(matches!(self.graph.nodes[*node as usize].op, Op::Experts(_)));
             tensors.extend(body.tensors());
         }
@@ -142,7 +143,7 @@ impl Unit<'_> {
         if values.is_empty() {
             Vec::new()
         } else {
-            self.tensors(&values)
+            self.tensors(&values, &|_| false)
         }
     }
 

@@ -129,16 +129,12 @@ fn prepare_one(param: &Param, value: ParamValue, uses: Uses, compute: DType) -> 
     }
 }
 
-/// The parameters of expert `index` of `count`, cut out and converted as [`prepare`] does.
-pub(crate) fn of_expert(body: &Graph, all: &Weights, index: usize, count: usize, compute: DType) -> Result<Weights> {
-    let uses = uses_of(body);
-    let mut params = Vec::with_capacity(all.params.len());
-    for (id, (param, value)) in body.params.iter().zip(&all.params).enumerate() {
-        let own = cut(value, index, count).map_err(|e| named(param, e))?;
-        params.push(prepare_one(param, own, uses[id], compute).map_err(|e| named(param, e))?);
-    }
+/// The parameters of expert `index` of `count`, cut out of those of all experts.
+pub(crate) fn of_expert(body: &Graph, all: &Weights, index: usize, count: usize) -> Result<Weights> {
+    let params = body.params.iter().zip(&all.params);
+    let own = params.map(|(param, value)| cut(value, index, count).map_err(|e| named(param, e)));
     Ok(Weights {
-        params,
+        params: own.collect::<Result<_>>()?,
         experts: HashMap::new(),
     })
 }

@@ -1,7 +1,7 @@
 //! A small plan for tests.
 
 use sli_runtime::Plan;
-use sli_runtime::plan::{MemoryPlan, UnitPlan};
+use sli_runtime::plan::UnitPlan;
 
 /// Two sweeps of three units.
 pub(crate) fn plan() -> Plan {
@@ -24,8 +24,7 @@ pub(crate) fn plan() -> Plan {
         arenas: 2,
         sweep_bytes: 40,
         read_bytes: 80,
-        write_bytes: 0,
-        memory: MemoryPlan::default(),
         units: vec![unit("embed", 10), unit("decoder.0", 20), unit("head", 10)],
+        ..Plan::default()
     }
 }

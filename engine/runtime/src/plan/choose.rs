@@ -1,13 +1,17 @@
-//! Cutting the documents into micro-batches and sweeps under a budget.
+//! Choosing how a run goes: super-batches, what stays in memory, how experts are read, whether hidden state is spilled.
+//!
+//! Every way that fits the budget is priced ([`super::predict`]) and the fastest is taken; among equals the simpler
+//! one, which is the earlier. A way is: experts apart from their layer or with it, one or two units of weights in
+//! memory, the size of micro-batches, hidden state in memory or on disk, and how many units stay in memory.
 
 use std::ops::Range;
 
-use super::cost::Costs;
+use super::cost::{Costs, UnitCost};
+use super::predict::{Prediction, Rates, predict};
 use crate::data::Dataset;
 use crate::memory::{OVERHEAD, SLACK};
 
-/// Tokens of a micro-batch that are tried, the first that costs no further sweep wins. More than the first
-/// makes matrix products no faster; fewer make them slower.
+/// Tokens of a micro-batch that are tried. More than the first makes matrix products no faster; fewer make them slower.
 const TARGETS: [u64; 5] = [1024, 512, 256, 128, 1];
 
 /// Least bytes of logits that are in memory together, if one row does not need more.
@@ -18,7 +22,19 @@ const CHUNK_MOST: u64 = 64 << 20;
 /// Steps in which the process's own size is counted, so that a plan does not depend on a few pages.
 const STEP: u64 = 16 << 20;
 
-/// The lengths of documents, as far as planning needs them.
+/// Parts of the memory for hidden state that are tried for weights that stay.
+const SHARES: u64 = 8;
+
+/// A way must be that much faster than a simpler one.
+const FASTER: f64 = 0.98;
+
+/// A way that spills must be that much faster than one that does not.
+const SPILL: f64 = 0.75;
+
+/// Experts are read ahead, all of them, where fewer than this part is expected not to be hit.
+const ALL_HIT: f64 = 0.995;
+
+/// What planning needs to know beside the model.
 pub(crate) struct Shape<'a> {
     /// The documents.
     pub(crate) dataset: &'a Dataset,
@@ -26,12 +42,18 @@ pub(crate) struct Shape<'a> {
     pub(crate) budget: u64,
     /// The process in memory before weights are read, token ids included.
     pub(crate) process: u64,
-    /// Units whose weights may be in memory at once, at most.
-    pub(crate) arenas: usize,
+    /// Units that may be read ahead of the one that computes.
+    pub(crate) ahead: usize,
+    /// Whether hidden state may be, or has to be, on disk: `[false]`, `[true]` or both.
+    pub(crate) spill: &'a [bool],
+    /// Whether the experts of a layer are all read: `None` leaves it open.
+    pub(crate) all_experts: Option<bool>,
+    /// What the machine does.
+    pub(crate) rates: Rates,
 }
 
-/// Documents in micro-batches, micro-batches in sweeps.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Documents in micro-batches, micro-batches in sweeps, and where everything is meanwhile.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Schedule {
     /// Documents of each micro-batch.
     pub(crate) micro_batches: Vec<Range<usize>>,
@@ -43,75 +65,93 @@ pub(crate) struct Schedule {
     pub(crate) sweep_tokens: u64,
     /// Tokens whose logits are in memory together.
     pub(crate) chunk: u64,
-    /// Arenas.
+    /// Units whose weights are in memory together.
     pub(crate) slots: usize,
-    /// Bytes of all arenas.
+    /// Bytes of all arenas, those of units that stay among them.
     pub(crate) arena_bytes: u64,
+    /// Units that stay in memory after the first sweep.
+    pub(crate) stays: Vec<bool>,
+    /// Bytes of arenas of the units that stay.
+    pub(crate) stay_bytes: u64,
+    /// Units whose experts are all read ahead, hit or not.
+    pub(crate) all_experts: Vec<bool>,
+    /// Bytes of experts that are read together.
+    pub(crate) group_bytes: u64,
+    /// Hidden state is on disk.
+    pub(crate) spill: bool,
     /// Bytes of the unit that needs most beside arenas and state.
     pub(crate) working: u64,
-    /// Bytes of hidden state of the largest sweep.
+    /// Bytes of hidden state in memory in the largest sweep.
     pub(crate) state: u64,
+    /// What it will take.
+    pub(crate) prediction: Prediction,
 }
 
-/// The schedule with the fewest sweeps, or the smallest budget that would work.
+/// The fastest schedule over all layouts, with the number of its layout; or the smallest budget that would work.
 ///
 /// # Errors
 /// The smallest `engine.memory` that works, in bytes.
-pub(crate) fn choose(costs: &Costs, shape: &Shape<'_>) -> Result<Schedule, u64> {
-    let taken = taken(shape.process) + costs.resident + costs.stages.fixed;
-    let room = (shape.budget + OVERHEAD).saturating_sub(taken);
-    let mut best: Option<Schedule> = None;
-    for slots in (1..=shape.arenas.max(1)).rev() {
-        for target in TARGETS {
-            let most = (shape.budget / 16).clamp(CHUNK_LEAST, CHUNK_MOST);
-            let Some(found) = fit(costs, shape.dataset, room, target, slots, most) else {
-                continue;
-            };
-            // A second arena lets reading and computing overlap, which is worth twice the sweeps, but not more.
-            let factor = best.as_ref().map_or(1, |best| if best.slots > slots { 2 } else { 1 });
-            if best
-                .as_ref()
-                .is_none_or(|best| found.sweeps.len() * factor < best.sweeps.len())
-            {
-                best = Some(found);
+pub(crate) fn choose(layouts: &[&Costs], shape: &Shape<'_>) -> Result<(usize, Schedule), u64> {
+    let mut best: Option<(usize, Schedule)> = None;
+    for (number, costs) in layouts.iter().enumerate() {
+        let taken = taken(shape.process) + costs.resident + costs.stages.fixed;
+        let room = (shape.budget + OVERHEAD).saturating_sub(taken);
+        for found in ways(costs, shape, room) {
+            if best.as_ref().is_none_or(|(_, best)| found.beats(best)) {
+                best = Some((number, found));
             }
         }
     }
-    best.ok_or_else(|| smallest(costs, shape))
+    best.ok_or_else(|| layouts.iter().map(|costs| smallest(costs, shape)).min().unwrap_or(0))
+}
+
+impl Schedule {
+    /// Whether it is worth more than a simpler one. Spilling wears the drive, so it must gain more.
+    fn beats(&self, simpler: &Schedule) -> bool {
+        let factor = if self.spill && !simpler.spill { SPILL } else { FASTER };
+        self.prediction.seconds < factor * simpler.prediction.seconds
+    }
+}
+
+/// Every way that fits.
+fn ways(costs: &Costs, shape: &Shape<'_>, room: u64) -> Vec<Schedule> {
+    let mut found = Vec::new();
+    let packed = TARGETS.map(|target| pack(costs, shape.dataset, target));
+    for spill in shape.spill {
+        for slots in (1..=shape.ahead + 1).rev() {
+            for batches in &packed {
+                found.extend(Way::new(costs, shape, room, batches, slots, *spill).fit());
+            }
+        }
+    }
+    found
 }
 
 /// The smallest `engine.memory` that works, in whole MiB.
 pub(crate) fn smallest(costs: &Costs, shape: &Shape<'_>) -> u64 {
-    let dataset = shape.dataset;
-    let longest = (0..dataset.len())
-        .map(|document| dataset.tokens(document))
-        .max()
-        .unwrap_or(0);
-    let state = (0..dataset.len())
-        .map(|document| state_of(costs, dataset, document..document + 1))
-        .max()
-        .unwrap_or(0);
-    let chunk = chunk_rows(costs, CHUNK_LEAST);
-    let all = taken(shape.process)
-        + costs.resident
-        + costs.stages.fixed
-        + arenas(costs, 1)
-        + working(costs, longest, chunk)
-        + state;
-    let budget = all.saturating_sub(OVERHEAD).next_multiple_of(1 << 20);
-    // With a larger budget chunks are larger too: what works is what `fit` says.
-    let works = |budget: u64| {
-        let room = (budget + OVERHEAD).saturating_sub(taken(shape.process) + costs.resident + costs.stages.fixed);
-        let most = (budget / 16).clamp(CHUNK_LEAST, CHUNK_MOST);
-        TARGETS
-            .iter()
-            .any(|target| fit(costs, dataset, room, *target, 1, most).is_some())
+    let packed = TARGETS.map(|target| pack(costs, shape.dataset, target));
+    let works = |mib: u64| {
+        let shape = Shape {
+            budget: mib << 20,
+            ..*shape
+        };
+        let taken = taken(shape.process) + costs.resident + costs.stages.fixed;
+        let room = (shape.budget + OVERHEAD).saturating_sub(taken);
+        let way = |batches, spill| Way::new(costs, &shape, room, batches, 1, spill).works();
+        packed.iter().any(|batches| shape.spill.iter().any(|spill| way(batches, *spill)))
     };
-    let mut budget = budget.max(1 << 20);
-    while !works(budget) {
-        budget += (budget / 64).next_multiple_of(1 << 20);
+    let (mut low, mut high) = (0, 1);
+    while !works(high) && high < 1 << 40 {
+        (low, high) = (high, 2 * high);
     }
-    budget
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        match works(middle) {
+            true => high = middle,
+            false => low = middle,
+        }
+    }
+    high << 20
 }
 
 /// The process before weights are read, with the slack for allocator and libtorch; never less than what the
@@ -120,81 +160,206 @@ pub(crate) fn taken(process: u64) -> u64 {
     (process + SLACK).max(OVERHEAD).next_multiple_of(STEP)
 }
 
-fn fit(costs: &Costs, dataset: &Dataset, room: u64, target: u64, slots: usize, chunk_bytes: u64) -> Option<Schedule> {
-    let micro_batches = pack(dataset, target);
-    let tokens =
-        |documents: &Range<usize>| -> u64 { dataset.fields.iter().map(|field| field.total(documents.clone())).sum() };
-    let micro_tokens = micro_batches.iter().map(tokens).max().unwrap_or(0);
-    let chunk = chunk_rows(costs, chunk_bytes);
-    let (arena_bytes, working) = (arenas(costs, slots), working(costs, micro_tokens, chunk));
-    let left = room.checked_sub(arena_bytes + working)?;
+/// Documents that go through a unit together.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Batch {
+    /// Which.
+    pub(crate) documents: Range<usize>,
+    /// Their tokens, of all fields.
+    pub(crate) tokens: u64,
+    /// Sum of the squares of their lengths.
+    pub(crate) squares: f64,
+    /// Bytes of their hidden state.
+    pub(crate) state: u64,
+}
+
+/// One way to run, before it is known whether it fits.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    costs: &'a Costs,
+    shape: &'a Shape<'a>,
+    room: u64,
+    batches: &'a [Batch],
+    slots: usize,
+    chunk: u64,
+    spill: bool,
+}
+
+impl<'a> Way<'a> {
+    fn new(
+        costs: &'a Costs,
+        shape: &'a Shape<'a>,
+        room: u64,
+        batches: &'a [Batch],
+        slots: usize,
+        spill: bool,
+    ) -> Way<'a> {
+        let most = (shape.budget / 16).clamp(CHUNK_LEAST, CHUNK_MOST);
+        Way {
+            costs,
+            shape,
+            room,
+            batches,
+            slots,
+            chunk: chunk_rows(costs, most),
+            spill,
+        }
+    }
+
+    /// The schedules of this way: nothing stays, some units stay, all do.
+    fn fit(&self) -> Vec<Schedule> {
+        let units = &self.costs.units;
+        let Some(plain) = self.with(vec![false; units.len()], 0) else {
+            return Vec::new();
+        };
+        let several = plain.sweeps.len() > 1;
+        let mut found = vec![plain];
+        for share in (1..=SHARES).filter(|_| several) {
+            let most = self.room / SHARES * share;
+            let (mut stays, mut bytes) = (vec![false; units.len()], 0);
+            for (unit, stays) in units.iter().zip(&mut stays) {
+                let arena = sli_checkpoint::ArenaPool::window(&[unit.arena as usize], 1) as u64;
+                *stays = bytes + arena <= most;
+                bytes += if *stays { arena } else { 0 };
+            }
+            found.extend(self.with(stays, bytes));
+        }
+        found
+    }
+
+    fn works(&self) -> bool {
+        self.sweeps(&vec![false; self.costs.units.len()], 0).is_some()
+    }
+
+    /// Micro-batches in sweeps, with the most bytes of hidden state in memory, if that fits beside the rest.
+    fn sweeps(&self, stays: &[bool], stay_bytes: u64) -> Option<(Vec<Range<usize>>, u64)> {
+        if self.spill && self.costs.units.iter().any(|unit| unit.apart.is_some()) {
+            return None; // rows of all micro-batches meet at every expert
+        }
+        let most = self.batches.iter().map(|batch| batch.tokens).max().unwrap_or(0);
+        let taken = stay_bytes + arenas(self.costs, stays, self.slots) + working(self.costs, most, self.chunk);
+        let left = self.room.checked_sub(taken)?;
+        match self.spill {
+            true => {
+                let state = self.buffers();
+                let one = std::iter::once(0..self.batches.len()).collect();
+                (state <= left).then_some((one, state))
+            }
+            false => sweeps(self.batches, left),
+        }
+    }
+
+    fn with(&self, stays: Vec<bool>, stay_bytes: u64) -> Option<Schedule> {
+        let costs = self.costs;
+        let (sweeps, state) = self.sweeps(&stays, stay_bytes)?;
+        let micro_tokens = self.batches.iter().map(|batch| batch.tokens).max().unwrap_or(0);
+        let tokens = |sweep: &Range<usize>| self.batches[sweep.clone()].iter().map(|batch| batch.tokens).sum::<u64>();
+        let sweep_tokens = sweeps.iter().map(tokens).max().unwrap_or(0);
+        let mut schedule = Schedule {
+            micro_batches: self.batches.iter().map(|batch| batch.documents.clone()).collect(),
+            micro_tokens,
+            sweep_tokens,
+            chunk: self.chunk,
+            slots: self.slots,
+            arena_bytes: stay_bytes + arenas(costs, &stays, self.slots),
+            stay_bytes,
+            all_experts: costs.units.iter().map(|unit| self.all_experts(unit, sweep_tokens)).collect(),
+            group_bytes: group_limit(self.shape.budget),
+            stays,
+            spill: self.spill,
+            working: working(costs, micro_tokens, self.chunk),
+            state,
+            sweeps,
+            prediction: Prediction::default(),
+        };
+        schedule.prediction = predict(costs, &schedule, self.batches, &self.shape.rates);
+        Some(schedule)
+    }
+
+    /// Whether the experts of a unit are read ahead.
+    fn all_experts(&self, unit: &UnitCost, tokens: u64) -> bool {
+        unit.apart.as_ref().is_some_and(|apart| {
+            let nearly_all = apart.expected(tokens) as f64 >= ALL_HIT * apart.bytes() as f64;
+            self.shape.all_experts.unwrap_or(nearly_all)
+        })
+    }
+
+    /// Memory of hidden state that is on disk: buffers, and what stays for every token and document.
+    fn buffers(&self) -> u64 {
+        let (costs, dataset) = (self.costs, self.shape.dataset);
+        let slots: Vec<u64> = self.batches.iter().map(|batch| batch.state).collect();
+        let all: u64 = self.batches.iter().map(|batch| batch.tokens).sum();
+        let largest = slots.iter().copied().max().unwrap_or(0);
+        sli_checkpoint::SpillFile::memory(&slots) + largest + all * costs.index_per_token + 512 * dataset.len() as u64
+    }
+}
+
+/// Bytes of experts that are read together at most, unless one is larger.
+pub(crate) fn group_limit(budget: u64) -> u64 {
+    (budget / 16).clamp(8 << 20, 128 << 20)
+}
+
+/// Micro-batches in as few sweeps as `left` bytes of hidden state allow, and the most bytes that one has.
+fn sweeps(batches: &[Batch], left: u64) -> Option<(Vec<Range<usize>>, u64)> {
     let (mut sweeps, mut state): (Vec<Range<usize>>, u64) = (Vec::new(), 0);
     let mut largest = 0;
-    for (index, documents) in micro_batches.iter().enumerate() {
-        let bytes = state_of(costs, dataset, documents.clone());
+    for (index, batch) in batches.iter().enumerate() {
         match sweeps.last_mut() {
-            Some(sweep) if state + bytes <= left => {
+            Some(sweep) if state + batch.state <= left => {
                 sweep.end += 1;
-                state += bytes;
+                state += batch.state;
             }
-            _ if bytes <= left => {
+            _ if batch.state <= left => {
                 sweeps.push(index..index + 1);
-                state = bytes;
+                state = batch.state;
             }
             _ => return None,
         }
         largest = largest.max(state);
     }
-    let sweep_documents = |sweep: &Range<usize>| micro_batches[sweep.start].start..micro_batches[sweep.end - 1].end;
-    let sweep_tokens = sweeps
-        .iter()
-        .map(|sweep| tokens(&sweep_documents(sweep)))
-        .max()
-        .unwrap_or(0);
-    Some(Schedule {
-        micro_batches,
-        sweeps,
-        micro_tokens,
-        sweep_tokens,
-        chunk,
-        slots,
-        arena_bytes,
-        working,
-        state: largest,
-    })
+    Some((sweeps, largest))
 }
 
 /// Whole documents in a row, up to `target` tokens; a longer document is alone.
-fn pack(dataset: &Dataset, target: u64) -> Vec<Range<usize>> {
-    let mut batches: Vec<Range<usize>> = Vec::new();
-    let mut tokens = 0;
+fn pack(costs: &Costs, dataset: &Dataset, target: u64) -> Vec<Batch> {
+    let mut batches: Vec<Batch> = Vec::new();
     for document in 0..dataset.len() {
-        let own = dataset.tokens(document);
+        let tokens = dataset.tokens(document);
+        let state = state_of(costs, dataset, document);
         match batches.last_mut() {
-            Some(batch) if tokens + own <= target => batch.end += 1,
-            _ => {
-                batches.push(document..document + 1);
-                tokens = 0;
+            Some(batch) if batch.tokens + tokens <= target => {
+                batch.documents.end += 1;
+                batch.tokens += tokens;
+                batch.squares += (tokens as f64).powi(2);
+                batch.state += state;
             }
+            _ => batches.push(Batch {
+                documents: document..document + 1,
+                tokens,
+                squares: (tokens as f64).powi(2),
+                state,
+            }),
         }
-        tokens += own;
     }
     batches
 }
 
-fn state_of(costs: &Costs, dataset: &Dataset, documents: Range<usize>) -> u64 {
-    let count = documents.len() as u64;
-    let per_field = dataset.fields.iter().zip(&costs.state_per_token);
+/// Bytes of hidden state of a document.
+fn state_of(costs: &Costs, dataset: &Dataset, document: usize) -> u64 {
+    let apart = costs.apart_per_token.iter().chain(std::iter::repeat(&0));
+    let per_field = dataset.fields.iter().zip(costs.state_per_token.iter().zip(apart));
     per_field
-        .map(|(field, bytes)| field.total(documents.clone()) * bytes)
+        .map(|(field, (bytes, apart))| field.total(document..document + 1) * (bytes + apart))
         .sum::<u64>()
-        + count * costs.state_per_document
+        + costs.state_per_document
 }
 
-/// Bytes of `slots` arenas under a common budget.
-fn arenas(costs: &Costs, slots: usize) -> u64 {
-    let lens: Vec<usize> = costs.units.iter().map(|unit| unit.arena as usize).collect();
-    sli_checkpoint::ArenaPool::window(&lens, slots) as u64
+/// Bytes of the arenas that units which do not stay are read into, `slots` of them at a time, with their experts.
+fn arenas(costs: &Costs, stays: &[bool], slots: usize) -> u64 {
+    let units = costs.units.iter().zip(stays).filter(|(_, stays)| !**stays);
+    let lens: Vec<usize> = units.map(|(unit, _)| unit.arena as usize).collect();
+    let groups = costs.units.iter().filter_map(|unit| unit.apart.as_ref()).map(|apart| apart.group).max();
+    sli_checkpoint::ArenaPool::window(&lens, slots) as u64 + slots as u64 * groups.unwrap_or(0)
 }
 
 fn working(costs: &Costs, tokens: u64, chunk: u64) -> u64 {

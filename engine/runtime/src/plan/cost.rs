@@ -1,18 +1,25 @@
 //! What each unit of a sweep costs, in bytes.
 
-use sli_checkpoint::{Checkpoint, DEFAULT_SLACK, LoadUnit, PlannedUnit, TensorId};
-use sli_model::cost::{flops_per_row, peak_row_bytes};
+use std::sync::Arc;
+
+use sli_checkpoint::{ArenaPool, Checkpoint, DEFAULT_SLACK, LoadPlan, PlannedUnit, TensorId};
+use sli_model::cost::{flops_per_pair, flops_per_row, peak_row_bytes};
 use sli_model::infer::{Dim, Kind, ValueType};
-use sli_model::{DType, GraphInput, ModelPlan, Value};
+use sli_model::{DType, GraphInput, ModelPlan, Op, Value};
+use sli_torch::EXPERT_ROWS;
 
 use super::UnitPlan;
-use super::weights::converted;
+use super::weights::{converted, one};
 use crate::demand::Demand;
+use crate::mixtures::{Mixture, mixtures};
 use crate::points::Points;
 use crate::units::{Role, Unit};
 
 /// Scores of a tile of queries, and what attention needs beside them, whatever the number of tokens.
 const ATTENTION_TILE: u64 = 24 << 20;
+
+/// Bytes of a token's position, kept for every token of a sweep.
+const INDEX: u64 = 8;
 
 /// Bytes of an f32, in which logits are scored.
 const F32: u64 = 4;
@@ -26,6 +33,19 @@ pub(crate) struct UnitCost {
     pub(crate) arena: u64,
     /// Head values that are computed a chunk of tokens at a time.
     pub(crate) chunk: Option<Chunk>,
+    /// Mixtures whose experts are read apart.
+    pub(crate) apart: Option<Apart>,
+}
+
+/// Cost of mixtures whose experts are read apart from their unit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Apart {
+    /// Bytes of arena of the largest group of experts.
+    pub(crate) group: u64,
+    /// Bytes while an expert runs: its converted weights, its rows.
+    pub(crate) working: u64,
+    /// By mixture: number of experts, how many a token chooses, bytes of all.
+    pub(crate) mixtures: Vec<(u64, u64, u64)>,
 }
 
 /// Cost of the head values that are computed in chunks.
@@ -59,6 +79,10 @@ pub(crate) struct Costs {
     pub(crate) state_per_token: Vec<u64>,
     /// Bytes of hidden state per document.
     pub(crate) state_per_document: u64,
+    /// Bytes per token that mixtures read apart keep for a whole sweep, by field.
+    pub(crate) apart_per_token: Vec<u64>,
+    /// Of all hidden state: what does not go to disk with it, per token and field.
+    pub(crate) index_per_token: u64,
     /// All stages together.
     pub(crate) stages: StageCost,
 }
@@ -81,45 +105,86 @@ pub(crate) struct Work<'a> {
     pub(crate) fields: &'a [usize],
 }
 
-/// The units that are read, planned, and their costs. `planned[k]` belongs to `costs.units[k]`.
-pub(crate) fn costs(work: &Work<'_>, stages: StageCost) -> (Vec<PlannedUnit>, Option<PlannedUnit>, Costs) {
+/// How the units are read, and what that costs. `planned[k]` belongs to `costs.units[k]` and to `mixtures[k]`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Layout {
+    /// The units in order.
+    pub(crate) planned: Vec<Arc<PlannedUnit>>,
+    /// Weights that stay.
+    pub(crate) resident: Option<PlannedUnit>,
+    /// Mixtures whose experts are read apart.
+    pub(crate) mixtures: Vec<Vec<Mixture>>,
+    /// What it costs.
+    pub(crate) costs: Costs,
+}
+
+/// The layout in which experts are read with their layer, or, with `apart`, on their own in groups of that many bytes.
+pub(crate) fn layout(work: &Work<'_>, stages: StageCost, apart: Option<u64>) -> Layout {
     let resident = resident(work);
-    let planned: Vec<PlannedUnit> = (work.units.iter().zip(&work.demand.units).take(work.demand.count))
-        .map(|(unit, demand)| {
+    let pairs = || work.units.iter().zip(&work.demand.units).take(work.demand.count);
+    let mixtures: Vec<Vec<Mixture>> = pairs()
+        .map(|(unit, demand)| match apart {
+            Some(_) => mixtures(unit, &demand.whole(), work.checkpoint),
+            None => Vec::new(),
+        })
+        .collect();
+    let planned: Vec<Arc<PlannedUnit>> = pairs()
+        .zip(&mixtures)
+        .map(|((unit, demand), mixtures)| {
             let tensors = unit
-                .tensors(&demand.all())
+                .tensors(&demand.all(), &|node| mixtures.iter().any(|mixture| mixture.node == node))
                 .into_iter()
                 .filter(|tensor| resident.binary_search(tensor).is_err());
-            load(unit.role.name(work.plan), tensors, work.checkpoint)
+            Arc::new(load(unit.role.name(work.plan), tensors, work.checkpoint))
         })
         .collect();
     let stays = (!resident.is_empty()).then(|| load("resident".into(), resident.iter().copied(), work.checkpoint));
-    let units = planned
-        .iter()
-        .enumerate()
-        .map(|(index, planned)| unit_cost(work, index, planned))
+    let units = (planned.iter().zip(&mixtures).enumerate())
+        .map(|(index, (planned, mixtures))| unit_cost(work, index, planned, mixtures, apart.unwrap_or(0)))
         .collect();
     let (state_per_token, state_per_document) = state(work);
     let bytes = stays.as_ref().map_or(0, |unit| unit.plan.arena_len as u64);
-    (
+    let costs = Costs {
+        units,
+        resident: bytes,
+        apart_per_token: apart_state(work, &mixtures, state_per_token.len()),
+        index_per_token: INDEX,
+        state_per_token,
+        state_per_document,
+        stages,
+    };
+    Layout {
         planned,
-        stays,
-        Costs {
-            units,
-            resident: bytes,
-            state_per_token,
-            state_per_document,
-            stages,
-        },
-    )
+        resident: stays,
+        mixtures,
+        costs,
+    }
+}
+
+/// Bytes per token that stay while the experts of a unit run: values made before, and sums in f32.
+fn apart_state(work: &Work<'_>, mixtures: &[Vec<Mixture>], count: usize) -> Vec<u64> {
+    let mut worst = vec![0; count];
+    for (unit, mixtures) in work.units.iter().zip(mixtures) {
+        for mixture in mixtures {
+            let mut here = vec![0; count];
+            let result = Value {
+                node: mixture.node,
+                out: 0,
+            };
+            for value in mixture.kept.iter().chain([&result]) {
+                let (per_token, _) = row_bytes(unit.value_type(*value), F32, work.fields, count);
+                add(&mut here, &per_token);
+            }
+            worst.iter_mut().zip(&here).for_each(|(worst, here)| *worst = (*worst).max(*here));
+        }
+    }
+    worst
 }
 
 fn load(name: String, tensors: impl Iterator<Item = u32>, checkpoint: &Checkpoint) -> PlannedUnit {
-    LoadUnit {
-        name,
-        tensors: tensors.map(TensorId).collect(),
-    }
-    .plan(checkpoint, DEFAULT_SLACK)
+    let tensors: Vec<TensorId> = tensors.map(TensorId).collect();
+    let plan = LoadPlan::new(checkpoint, &tensors, DEFAULT_SLACK);
+    PlannedUnit { name, plan }
 }
 
 /// Tensors that stay in memory: read by several layers, or looked into by values that outlive their unit.
@@ -131,14 +196,16 @@ fn resident(work: &Work<'_>) -> Vec<u32> {
     tensors
 }
 
-fn unit_cost(work: &Work<'_>, index: usize, planned: &PlannedUnit) -> UnitCost {
+fn unit_cost(work: &Work<'_>, index: usize, planned: &PlannedUnit, mixtures: &[Mixture], limit: u64) -> UnitCost {
     let (unit, demand) = (&work.units[index], &work.demand.units[index]);
     let stored = |tensor: u32| {
         let entry = work.checkpoint.tensor(TensorId(tensor));
         (entry.dtype, entry.shape.iter().product())
     };
     let need = unit.graph.needed(demand.all());
-    let converted = converted(unit.graph, unit.bound, &need, &stored, work.compute);
+    let is_apart = |node: u32| mixtures.iter().any(|mixture| mixture.node == node);
+    let with_unit: Vec<bool> = (0..).zip(&need).map(|(node, need)| *need && !is_apart(node)).collect();
+    let converted = converted(unit.graph, unit.bound, &with_unit, &stored, work.compute);
     // Values that meet f32 vectors become f32, so f32 is what is counted.
     let rows = |wanted: &[Value]| peak_row_bytes(unit.graph, unit.bound, wanted, F32);
     let whole = demand.whole();
@@ -149,7 +216,20 @@ fn unit_cost(work: &Work<'_>, index: usize, planned: &PlannedUnit) -> UnitCost {
         converted,
         row_bytes: if whole.is_empty() { 0 } else { rows(&whole) },
         flops_per_token: flops_per_row(unit.graph, unit.bound, &demand.all()),
+        flops_per_pair: flops_per_pair(unit.graph, unit.bound, &demand.all()),
+        expert_bytes: mixtures.iter().map(Mixture::bytes).sum(),
+        has_experts: unit.graph.nodes.iter().any(|node| matches!(node.op, Op::Experts(_))),
     };
+    let apart = (!mixtures.is_empty()).then(|| Apart {
+        group: mixtures
+            .iter()
+            .flat_map(|mixture| mixture.groups("", &vec![true; mixture.experts.len()], limit, work.checkpoint))
+            .map(|group| ArenaPool::window(&[group.unit.plan.arena_len], 1) as u64)
+            .max()
+            .unwrap_or(0),
+        working: mixtures.iter().map(|mixture| expert_working(unit, mixture, &stored, work.compute)).max().unwrap_or(0),
+        mixtures: mixtures.iter().map(|mixture| chosen(unit, mixture)).collect(),
+    });
     let chunk = (!demand.chunked.is_empty()).then(|| {
         let values: Vec<Value> = demand.chunked.iter().map(|id| work.points.get(*id).value).collect();
         let width: u64 = demand.chunked.iter().map(|id| work.points.get(*id).width).sum();
@@ -164,6 +244,53 @@ fn unit_cost(work: &Work<'_>, index: usize, planned: &PlannedUnit) -> UnitCost {
         plan,
         arena: planned.plan.arena_len as u64,
         chunk,
+        apart,
+    }
+}
+
+/// Bytes while one expert runs on [`EXPERT_ROWS`] tokens.
+fn expert_working(unit: &Unit<'_>, mixture: &Mixture, stored: &dyn Fn(u32) -> (DType, u64), compute: DType) -> u64 {
+    let Op::Experts(op) = &unit.graph.nodes[mixture.node as usize].op else {
+        return 0;
+    };
+    let Some((body, out)) = unit.bound.body(mixture.node).zip(op.body.output("out")) else {
+        return 0;
+    };
+    let weights = mixture.experts.iter().map(|expert| {
+        let sources = expert.params.iter().flatten();
+        sources.map(|source| one(source.elements(stored), compute)).sum::<u64>()
+    });
+    let input = op.body.nodes.iter().position(|node| matches!(node.op, Op::Input(GraphInput::X)));
+    let elements = |kind: Option<&ValueType>| -> u64 {
+        let dims = kind.and_then(ValueType::dims).unwrap_or_default();
+        F32 * dims.iter().skip(1).map(|dim| dim.size().unwrap_or(1)).product::<u64>()
+    };
+    let x = input.and_then(|node| body.types.get(node)?.first());
+    let rows = peak_row_bytes(&op.body, body, &[out], F32) + 2 * elements(x) + 2 * elements(body.value_type(out));
+    weights.max().unwrap_or(0) + EXPERT_ROWS * rows
+}
+
+/// Number of experts, how many a token chooses, bytes of all.
+fn chosen(unit: &Unit<'_>, mixture: &Mixture) -> (u64, u64, u64) {
+    let index = unit.graph.nodes[mixture.node as usize].inputs.get(1).copied().flatten();
+    let dims = index.and_then(|index| unit.value_type(index)?.dims());
+    let k = dims.and_then(|dims| dims.get(1)?.size()).unwrap_or(1);
+    (mixture.experts.len() as u64, k, mixture.bytes())
+}
+
+impl Apart {
+    /// Bytes of experts that `tokens` tokens are expected to hit, if they choose evenly.
+    pub(crate) fn expected(&self, tokens: u64) -> u64 {
+        let bytes = |(count, k, bytes): &(u64, u64, u64)| {
+            let miss = 1.0 - (*k as f64 / (*count).max(1) as f64).min(1.0);
+            *bytes as f64 * (1.0 - miss.powf(tokens as f64))
+        };
+        self.mixtures.iter().map(bytes).sum::<f64>() as u64
+    }
+
+    /// Bytes of all experts.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.mixtures.iter().map(|mixture| mixture.2).sum()
     }
 }
 
@@ -175,7 +302,8 @@ impl UnitCost {
             let rows = if cost.row_wise { chunk.min(tokens) } else { tokens };
             rows * (cost.row_bytes + stages.per_chunk_row)
         });
-        self.plan.converted + whole.max(chunked)
+        let expert = self.apart.as_ref().map_or(0, |apart| apart.working);
+        self.plan.converted + whole.max(chunked).max(expert)
     }
 }
 
@@ -217,8 +345,7 @@ fn state(work: &Work<'_>) -> (Vec<u64>, u64) {
             .for_each(|(worst, here)| *worst = (*worst).max(*here));
         worst_document = worst_document.max(here_document);
     }
-    // Positions of every token are kept too.
-    worst.iter_mut().for_each(|bytes| *bytes += 8);
+    worst.iter_mut().for_each(|bytes| *bytes += INDEX);
     (worst, worst_document + 256)
 }
 

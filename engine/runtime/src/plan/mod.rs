@@ -7,15 +7,17 @@
 
 mod choose;
 mod cost;
+mod predict;
 mod weights;
 
-pub(crate) use choose::{Schedule, Shape, choose, smallest, taken};
-pub(crate) use cost::{Costs, StageCost, Work, costs};
+pub(crate) use choose::{Schedule, Shape, choose, group_limit, smallest, taken};
+pub(crate) use cost::{Costs, Layout, StageCost, Work, layout};
+pub use predict::{Prediction, Rates};
 
 use serde::{Deserialize, Serialize};
 
 /// What a run will do: bytes, sweeps and memory. Plain data, for `sli-pipe plan` and the report.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// Id of the family.
     pub family: String,
@@ -45,10 +47,33 @@ pub struct Plan {
     pub read_bytes: u64,
     /// Bytes of results written, as far as known before: tensors of `capture` and `logits`.
     pub write_bytes: u64,
+    /// What the machine was measured or guessed to do.
+    pub rates: Rates,
+    /// What the run will take.
+    pub prediction: Prediction,
+    /// Where hidden state is: `memory` or `disk`.
+    pub activations: String,
+    /// How experts are read: `none`, `with their layer`, `those that are hit`, `all`.
+    pub experts: String,
+    /// Units that stay in memory after the first sweep.
+    pub staying_units: u64,
+    /// What was decided, and why.
+    pub choices: Vec<Choice>,
     /// Memory, part by part.
     pub memory: MemoryPlan,
     /// The units of a sweep, in order.
     pub units: Vec<UnitPlan>,
+}
+
+/// One decision of the planner.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// What was to be decided.
+    pub what: String,
+    /// What was chosen.
+    pub chosen: String,
+    /// Why.
+    pub because: String,
 }
 
 /// Memory of a run in bytes, part by part. All parts together are the predicted peak.
@@ -68,7 +93,7 @@ pub struct MemoryPlan {
     pub slack: u64,
     /// Arenas that weights are read into.
     pub arenas: u64,
-    /// Weights that stay.
+    /// Weights that stay, or that several units read.
     pub resident: u64,
     /// Hidden state of the documents of a sweep, with all that goes along.
     pub state: u64,
@@ -93,4 +118,10 @@ pub struct UnitPlan {
     pub row_bytes: u64,
     /// Floating point operations per token, without what attention does per pair of tokens.
     pub flops_per_token: u64,
+    /// Floating point operations per pair of a query and a key.
+    pub flops_per_pair: u64,
+    /// Bytes of its experts where they are read apart, beside `bytes`.
+    pub expert_bytes: u64,
+    /// Whether it has a mixture of experts.
+    pub has_experts: bool,
 }

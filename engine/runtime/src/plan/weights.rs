@@ -105,7 +105,7 @@ fn copied(source: &Source, stored: &dyn Fn(u32) -> (DType, u64)) -> u64 {
 }
 
 /// Bytes of the converted copy of a tensor; 0 if it needs none.
-fn one((dtype, count): (DType, u64), compute: DType) -> u64 {
+pub(super) fn one((dtype, count): (DType, u64), compute: DType) -> u64 {
     match dtype {
         dtype if dtype == compute || dtype == DType::I64 => 0,
         dtype if dtype.is_float() => count * compute.size().max(4.min(dtype.size())) as u64,

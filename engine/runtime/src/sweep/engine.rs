@@ -3,22 +3,22 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use sli_checkpoint::{Checkpoint, LayerReader, LoadedUnit};
+use sli_checkpoint::{Checkpoint, LoadedUnit};
 use sli_config::Diagnostic;
-use sli_model::infer::{Dim, ValueType};
-use sli_model::{DType, GraphInput, ModelPlan, Op, StackValue, Value};
-use sli_torch::{Batch, ExecError, RtValue, TensorError};
+use sli_model::{DType, GraphInput, ModelPlan, Op, StackValue};
+use sli_torch::{ExecError, RtValue, TensorError};
 
-use super::chunk::Chunk;
-use super::deliver::{deliver, pieces_of};
+use super::experts::ExpertBytes;
+use super::feed::Feed;
 use super::micro::Micro;
-use super::ready::Prepared;
+use super::ready::{Holders, Prepared};
 use crate::data::Dataset;
-use crate::demand::{Demand, is_last_layer};
+use crate::demand::Demand;
 use crate::error::{Result, RunError};
+use crate::mixtures::Mixture;
 use crate::observer::{Event, Observer};
 use crate::plan::Schedule;
 use crate::points::Points;
@@ -34,6 +34,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) units: &'a [Unit<'a>],
     /// What is wanted of them.
     pub(crate) demand: &'a Demand,
+    /// Their mixtures whose experts are read on their own, by unit.
+    pub(crate) mixtures: &'a [Vec<Mixture>],
     /// Named values.
     pub(crate) points: &'a Points,
     /// Where tensors lie.
@@ -56,12 +58,14 @@ pub(crate) struct Inputs<'a> {
 
 /// Runs sweeps.
 pub(crate) struct Engine<'a> {
-    inputs: Inputs<'a>,
-    graphs: Vec<Prepared>,
+    pub(super) inputs: Inputs<'a>,
+    pub(super) graphs: Vec<Prepared>,
     /// Values of stacks that later graphs read.
-    kept: HashSet<(String, StackValue)>,
+    pub(super) kept: HashSet<(String, StackValue)>,
     /// `let` values of the current stack that are the same for every micro-batch.
-    shared: HashMap<String, RtValue>,
+    pub(super) shared: HashMap<String, RtValue>,
+    /// What was read of experts, if some are read on their own.
+    pub(crate) expert_bytes: ExpertBytes,
     /// Where time went, by unit.
     pub(crate) times: Vec<UnitTimes>,
 }
@@ -71,7 +75,8 @@ impl<'a> Engine<'a> {
     pub(crate) fn new(inputs: Inputs<'a>) -> Engine<'a> {
         let pairs = || inputs.units.iter().zip(&inputs.demand.units).take(inputs.demand.count);
         let graphs: Vec<Prepared> = pairs()
-            .map(|(unit, demand)| Prepared::new(unit.graph, &demand.all()))
+            .zip(inputs.mixtures)
+            .map(|((unit, demand), mixtures)| Prepared::new(unit.graph, &demand.all(), mixtures.clone()))
             .collect();
         let read = graphs.iter().flat_map(|prepared| &prepared.graph.nodes);
         let kept = read.filter_map(|node| match &node.op {
@@ -90,14 +95,15 @@ impl<'a> Engine<'a> {
             graphs,
             kept,
             shared: HashMap::new(),
+            expert_bytes: ExpertBytes::default(),
             times,
         }
     }
 
-    /// All sweeps. `reader` gives the units of every sweep in order.
+    /// All sweeps. `feed` gives the units of every sweep in order.
     pub(crate) fn run(
         &mut self,
-        reader: &mut LayerReader,
+        feed: &mut Feed,
         stages: &mut [Box<dyn Stage>],
         context: &mut Context<'_>,
     ) -> Result<()> {
@@ -124,7 +130,7 @@ impl<'a> Engine<'a> {
                 .collect();
             let mut micros = micros.map_err(|error| failed("batch", &error))?;
             for unit in 0..self.inputs.demand.count {
-                self.unit(unit, reader, &mut micros, stages, context)?;
+                self.unit(unit, feed, &mut micros, stages, context)?;
             }
             observer.event(&Event::DocumentsDone {
                 done: documents.end as u64,
@@ -137,18 +143,16 @@ impl<'a> Engine<'a> {
     fn unit(
         &mut self,
         index: usize,
-        reader: &mut LayerReader,
+        feed: &mut Feed,
         micros: &mut [Micro],
         stages: &mut [Box<dyn Stage>],
         context: &mut Context<'_>,
     ) -> Result<()> {
         let (observer, of) = (self.inputs.observer, self.inputs.demand.count);
         let start = Instant::now();
-        let loaded = reader
-            .next()
-            .unwrap_or(Err(sli_checkpoint::ReadError::Cancelled))
-            .map_err(read_error)?;
-        let waited = start.elapsed().as_secs_f64();
+        let mut fed = feed.next().map_err(read_error)?;
+        let loaded = Arc::clone(&fed.unit);
+        let mut waited = start.elapsed().as_secs_f64();
         let name = self.times[index].unit.clone();
         observer.event(&Event::UnitLoaded {
             unit: &name,
@@ -158,12 +162,13 @@ impl<'a> Engine<'a> {
         if matches!(unit.role, Role::Enter { .. }) {
             self.shared.clear();
         }
-        let raw = self.graphs[index].weights(
-            unit.bound,
-            self.inputs.checkpoint,
-            &loaded,
-            self.inputs.resident.as_ref(),
-        );
+        let mut holders = vec![&loaded];
+        holders.extend(self.inputs.resident.as_ref());
+        let holders = Holders {
+            checkpoint: self.inputs.checkpoint,
+            units: &holders,
+        };
+        let raw = self.graphs[index].weights(unit.bound, holders);
         let raw = raw.map_err(|error| failed(&name, &error))?;
         let ready = Instant::now();
         let weights = sli_torch::prepare(&self.graphs[index].graph, raw, self.inputs.compute).map_err(exec_error)?;
@@ -171,10 +176,10 @@ impl<'a> Engine<'a> {
         let mut staged = 0.0;
         let computing = Instant::now();
         let count = micros.len();
+        let for_experts = self.mixtures(index, &weights, &mut fed, feed, micros)?;
+        waited += for_experts;
         for (done, micro) in micros.iter_mut().enumerate() {
-            if self.inputs.cancel.load(Ordering::Relaxed) {
-                return Err(RunError::cancelled());
-            }
+            self.check_cancelled()?;
             staged += self.whole(index, &weights, micro, stages, context)?;
             staged += self.chunks(index, &weights, micro, stages, context)?;
             observer.event(&Event::Computed {
@@ -188,10 +193,10 @@ impl<'a> Engine<'a> {
         times.read_seconds += loaded.read_seconds();
         times.wait_seconds += waited;
         times.convert_seconds += converted;
-        times.compute_seconds += computing.elapsed().as_secs_f64() - staged;
+        times.compute_seconds += computing.elapsed().as_secs_f64() - staged - for_experts;
         times.stage_seconds += staged;
         // The arena goes back before the next unit is asked for: with one arena the reader waits for it.
-        drop((weights, loaded));
+        drop((weights, loaded, fed));
         let seconds = start.elapsed().as_secs_f64();
         observer.event(&Event::UnitDone {
             unit: &name,
@@ -202,191 +207,9 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// Everything of a unit that is made for a whole micro-batch. Returns the seconds that stages took.
-    fn whole(
-        &mut self,
-        index: usize,
-        weights: &sli_torch::Weights,
-        micro: &mut Micro,
-        stages: &mut [Box<dyn Stage>],
-        context: &mut Context<'_>,
-    ) -> Result<f64> {
-        let demand = &self.inputs.demand.units[index];
-        let results: Vec<&(String, Value)> = demand
-            .results
-            .iter()
-            .filter(|result| !self.is_shared(&result.0))
-            .collect();
-        let points = demand.points.iter().map(|id| self.inputs.points.get(*id).value);
-        let wanted: Vec<Value> = results.iter().map(|result| result.1).chain(points).collect();
-        if wanted.is_empty() {
-            return Ok(0.0);
-        }
-        let made = self.compute(index, weights, micro, &wanted, None)?;
-        let (own, named) = made.split_at(results.len());
-        let mut seconds = 0.0;
-        for (id, value) in demand.points.iter().zip(named) {
-            let pieces = pieces_of(self.inputs.points.get(*id).rows, micro);
-            seconds += deliver(
-                *id,
-                self.inputs.points,
-                value,
-                micro.x.as_ref(),
-                &pieces,
-                stages,
-                context,
-            )?;
-        }
-        let own: Vec<(String, RtValue)> = results
-            .iter()
-            .map(|result| result.0.clone())
-            .zip(own.iter().cloned())
-            .collect();
-        self.advance(index, micro, own)?;
-        Ok(seconds)
-    }
-
-    /// The wide values of the head, a chunk of rows at a time. Returns the seconds that stages took.
-    fn chunks(
-        &self,
-        index: usize,
-        weights: &sli_torch::Weights,
-        micro: &Micro,
-        stages: &mut [Box<dyn Stage>],
-        context: &mut Context<'_>,
-    ) -> Result<f64> {
-        let demand = &self.inputs.demand.units[index];
-        let values = demand.chunked_values();
-        if values.is_empty() {
-            return Ok(0.0);
-        }
-        let field = self.field(index);
-        let rows = micro.sets[field].len();
-        let row_wise = sli_model::cost::is_row_wise(self.inputs.units[index].graph, values);
-        let step = if row_wise {
-            self.inputs.schedule.chunk as i64
-        } else {
-            rows
-        };
-        let mut seconds = 0.0;
-        for start in (0..rows).step_by(step.max(1) as usize) {
-            if self.inputs.cancel.load(Ordering::Relaxed) {
-                return Err(RunError::cancelled());
-            }
-            let chunk = Chunk::new(start, step.min(rows - start)).map_err(|error| failed("head", &error))?;
-            let made = self.compute(index, weights, micro, values, row_wise.then_some(&chunk))?;
-            for (id, value) in demand.chunked.iter().zip(&made) {
-                let pieces = chunk.pieces(&pieces_of(self.inputs.points.get(*id).rows, micro));
-                seconds += deliver(*id, self.inputs.points, value, None, &pieces, stages, context)?;
-            }
-        }
-        Ok(seconds)
-    }
-
-    fn compute(
-        &self,
-        index: usize,
-        weights: &sli_torch::Weights,
-        micro: &Micro,
-        wanted: &[Value],
-        chunk: Option<&Chunk>,
-    ) -> Result<Vec<RtValue>> {
-        let field = self.field(index);
-        let inputs = |input: &GraphInput| {
-            let value = micro.input(input, field, self.inputs.dataset, &self.shared)?;
-            match chunk {
-                Some(chunk) => chunk.cut(value).ok(),
-                None => Some(value),
-            }
-        };
-        let set = chunk.map_or_else(|| micro.sets[field].clone(), |chunk| chunk.set.clone());
-        let batch = Batch {
-            set,
-            inputs: &inputs,
-            compute: self.inputs.compute,
-        };
-        sli_torch::run(&self.graphs[index].graph, weights, &batch, wanted).map_err(exec_error)
-    }
-
-    /// Puts what a unit made where the next ones look for it.
-    fn advance(&mut self, index: usize, micro: &mut Micro, results: Vec<(String, RtValue)>) -> Result<()> {
-        let unit = self.inputs.units[index];
-        let stack = self.inputs.plan.stacks[unit.role.stack(self.inputs.plan)].name.clone();
-        if matches!(unit.role, Role::Enter { .. }) {
-            micro.lets.clear();
-            micro.carry.clear();
-        }
-        for (name, value) in results {
-            if let Some(leaf) = name.strip_prefix("let.") {
-                if self.is_constant(index, &name) {
-                    self.shared.insert(leaf.to_owned(), value);
-                } else {
-                    micro.lets.insert(leaf.to_owned(), value);
-                }
-            } else if let Some(leaf) = name.strip_prefix("carry.") {
-                micro.carry.insert(leaf.to_owned(), value);
-            } else if name == "final" {
-                micro.keep(&stack, StackValue::Final, &self.kept, &value);
-            } else {
-                let x = self.narrow(value)?;
-                match unit.role {
-                    Role::Enter { .. } => micro.keep(&stack, StackValue::Hidden(0), &self.kept, &x),
-                    Role::Layer { layer, .. } => {
-                        micro.keep(&stack, StackValue::Hidden(layer as u32 + 1), &self.kept, &x)
-                    }
-                    Role::Last { .. } | Role::Head => {}
-                }
-                let next_is_layer = self
-                    .inputs
-                    .units
-                    .get(index + 1)
-                    .is_some_and(|next| matches!(next.role, Role::Layer { .. }));
-                let ends = is_last_layer(self.inputs.units, index)
-                    || (matches!(unit.role, Role::Enter { .. }) && !next_is_layer);
-                if ends {
-                    micro.keep(&stack, StackValue::Out, &self.kept, &x);
-                }
-                micro.x = Some(x);
-            }
-        }
-        Ok(())
-    }
-
-    /// The residual stream in the compute type: a value that met an f32 vector became f32.
-    fn narrow(&self, value: RtValue) -> Result<RtValue> {
-        match value {
-            RtValue::Tensor { tensor, rows } if tensor.dtype().is_float() => {
-                let tensor = tensor
-                    .cast(self.inputs.compute)
-                    .map_err(|error| failed("residual stream", &error))?;
-                Ok(RtValue::Tensor { tensor, rows })
-            }
-            other => Ok(other),
-        }
-    }
-
-    fn field(&self, index: usize) -> usize {
+    /// The dataset's field of a unit's tokens.
+    pub(super) fn field(&self, index: usize) -> usize {
         self.inputs.fields[self.inputs.units[index].role.stack(self.inputs.plan)]
-    }
-
-    fn is_shared(&self, name: &str) -> bool {
-        name.strip_prefix("let.")
-            .is_some_and(|leaf| self.shared.contains_key(leaf))
-    }
-
-    /// Whether a `let` value is the same whatever the documents are.
-    fn is_constant(&self, index: usize, name: &str) -> bool {
-        let unit = self.inputs.units[index];
-        let Some(value) = unit.graph.output(name) else {
-            return false;
-        };
-        let fixed = match unit.value_type(value) {
-            Some(ValueType::Tensor { dims, .. }) => dims.iter().all(|dim| matches!(dim, Dim::Size(_))),
-            Some(ValueType::Bias { query, key, .. }) => query.is_none() && key.is_none(),
-            Some(ValueType::Scalar) => true,
-            None => false,
-        };
-        fixed && !unit.reads(&[value], |_| true)
     }
 }
 
@@ -395,12 +218,12 @@ fn documents(batches: &[Range<usize>]) -> Range<usize> {
     start..batches.last().map_or(start, |batch| batch.end)
 }
 
-fn failed(what: &str, error: &TensorError) -> RunError {
+pub(super) fn failed(what: &str, error: &TensorError) -> RunError {
     RunError::run(Diagnostic::error(format!("`{what}`: {error}")))
 }
 
 /// An operation failed: says where it was written.
-fn exec_error(error: ExecError) -> RunError {
+pub(super) fn exec_error(error: ExecError) -> RunError {
     let origin = &error.origin;
     let mut diagnostic = Diagnostic::error(error.message.clone());
     if !origin.chain.is_empty() {

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use sli_model::{DType, GraphInput, StackValue};
-use sli_torch::{RowSet, RtValue, Tensor, TensorError};
+use sli_torch::{Known, RowSet, RtValue, Tensor, TensorError};
 
 use crate::data::Dataset;
 use crate::stages::Piece;
@@ -24,6 +24,8 @@ pub(super) struct Micro {
     pub(super) carry: HashMap<String, RtValue>,
     /// Values of finished stacks that later ones read.
     pub(super) kept: HashMap<(String, StackValue), RtValue>,
+    /// Values of the current unit that were made in an earlier part of it.
+    pub(super) known: Known,
 }
 
 impl Micro {
@@ -45,6 +47,7 @@ impl Micro {
             lets,
             carry,
             kept,
+            known: Known::new(),
         })
     }
 

@@ -4,10 +4,16 @@
 //! from the reader, make them ready once, run every micro-batch through, hand what stages asked for to them,
 //! and give the arena back. Meanwhile the reader fetches the units that come next, those of the next sweep too.
 
+mod advance;
 mod chunk;
 mod deliver;
 mod engine;
+mod experts;
+mod feed;
 mod micro;
 mod ready;
+mod steps;
 
 pub(crate) use engine::{Engine, Inputs, read_error};
+pub use experts::ExpertBytes;
+pub(crate) use feed::{ExpertReads, Feed, UnitReads};

@@ -2,22 +2,26 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use sli_checkpoint::{Checkpoint, LoadedUnit, TensorId};
-use sli_model::bind::{BoundGraph, BoundParam, Source};
+use sli_model::bind::{BoundGraph, BoundParam, Index, Piece, Source};
 use sli_model::{Graph, Value};
 use sli_torch::{ByteView, Bytes, ParamValue, Tensor, TensorError, Weights};
 
-/// The bytes of one tensor, and what keeps them.
+use crate::mixtures::{Expert, Mixture, part};
+
+/// Bytes of one tensor, and what keeps them.
 struct TensorBytes {
     unit: Arc<LoadedUnit>,
     id: TensorId,
+    range: Range<u64>,
 }
 
 impl AsRef<[u8]> for TensorBytes {
     fn as_ref(&self) -> &[u8] {
-        self.unit.tensor(self.id)
+        self.unit.part(self.id, self.range.clone()).unwrap_or_default()
     }
 }
 
@@ -29,11 +33,22 @@ pub(super) struct Prepared {
     given: Vec<bool>,
     /// Which nodes are needed.
     need: Vec<bool>,
+    /// Mixtures whose experts are read on their own.
+    pub(super) mixtures: Vec<Mixture>,
+}
+
+/// The units that hold bytes: those of a graph, and those that stay in memory.
+#[derive(Clone, Copy)]
+pub(super) struct Holders<'a> {
+    /// Where tensors lie.
+    pub(super) checkpoint: &'a Checkpoint,
+    /// Looked through in this order.
+    pub(super) units: &'a [&'a Arc<LoadedUnit>],
 }
 
 impl Prepared {
-    /// `graph` for the values `wanted`.
-    pub(super) fn new(graph: &Graph, wanted: &[Value]) -> Prepared {
+    /// `graph` for the values `wanted`; the experts of `mixtures` are not among its weights.
+    pub(super) fn new(graph: &Graph, wanted: &[Value], mixtures: Vec<Mixture>) -> Prepared {
         let need = graph.needed(wanted.iter().copied());
         let mut graph = graph.clone();
         let mut given = vec![false; graph.params.len()];
@@ -44,24 +59,23 @@ impl Prepared {
         for (param, given) in graph.params.iter_mut().zip(&given) {
             param.optional |= !given;
         }
-        Prepared { graph, given, need }
+        Prepared {
+            graph,
+            given,
+            need,
+            mixtures,
+        }
     }
 
-    /// Views of the needed parameters in `loaded`, or in `resident` where they stay in memory.
-    pub(super) fn weights(
-        &self,
-        bound: &BoundGraph,
-        checkpoint: &Checkpoint,
-        loaded: &Arc<LoadedUnit>,
-        resident: Option<&Arc<LoadedUnit>>,
-    ) -> Result<Weights, TensorError> {
+    /// Views of the needed parameters.
+    pub(super) fn weights(&self, bound: &BoundGraph, holders: Holders<'_>) -> Result<Weights, TensorError> {
         // Many pieces are of one tensor, and a view of bytes that are not aligned is a copy.
         let views: RefCell<HashMap<u32, Tensor>> = RefCell::default();
         let view = |id: u32| {
             if let Some(known) = views.borrow().get(&id) {
                 return Ok(known.clone());
             }
-            let made = view(TensorId(id), checkpoint, loaded, resident)?;
+            let made = holders.view(id, None)?;
             views.borrow_mut().insert(id, made.clone());
             Ok(made)
         };
@@ -71,7 +85,9 @@ impl Prepared {
         });
         let params: Result<Vec<_>, _> = params.collect();
         let mut experts = HashMap::new();
-        for (node, body) in bound.experts.iter().filter(|(node, _)| self.need[*node as usize]) {
+        let apart = |node: u32| self.mixtures.iter().any(|mixture| mixture.node == node);
+        let read = |node: u32| self.need[node as usize] && !apart(node);
+        for (node, body) in bound.experts.iter().filter(|(node, _)| read(*node)) {
             experts.insert(*node, all(body, &view)?);
         }
         Ok(Weights {
@@ -79,6 +95,25 @@ impl Prepared {
             experts,
         })
     }
+}
+
+/// The weights of one expert.
+pub(super) fn expert(expert: &Expert, holders: Holders<'_>) -> Result<Weights, TensorError> {
+    let param = |from: &Option<Source>| match from {
+        None => Ok(ParamValue::Absent),
+        Some(Source::Piece(piece)) if piece.index.is_some() => {
+            let rest = Piece {
+                index: None,
+                ..(**piece).clone()
+            };
+            holders.view(piece.tensor, piece.index)?.piece(&rest).map(ParamValue::One)
+        }
+        Some(from) => source(from, &|id| holders.view(id, None)).map(ParamValue::One),
+    };
+    Ok(Weights {
+        params: expert.params.iter().map(param).collect::<Result<_, _>>()?,
+        experts: HashMap::new(),
+    })
 }
 
 type View<'a> = dyn Fn(u32) -> Result<Tensor, TensorError> + 'a;
@@ -113,23 +148,26 @@ fn source(from: &Source, view: &View<'_>) -> Result<Tensor, TensorError> {
     }
 }
 
-fn view(
-    id: TensorId,
-    checkpoint: &Checkpoint,
-    loaded: &Arc<LoadedUnit>,
-    resident: Option<&Arc<LoadedUnit>>,
-) -> Result<Tensor, TensorError> {
-    let entry = checkpoint.tensor(id);
-    let holder = [Some(loaded), resident]
-        .into_iter()
-        .flatten()
-        .find(|unit| unit.get(id).is_some());
-    let unit = holder.ok_or_else(|| TensorError(format!("the tensor `{}` was not read", entry.name)))?;
-    let bytes: Bytes = Arc::new(TensorBytes {
-        unit: Arc::clone(unit),
-        id,
-    });
-    let len = unit.tensor(id).len();
-    let shape: Vec<i64> = entry.shape.iter().map(|dim| *dim as i64).collect();
-    Tensor::view(ByteView::new(bytes, 0..len)?, entry.dtype, &shape)
+impl Holders<'_> {
+    /// A view of a stored tensor, or of a part of its dim 0.
+    fn view(&self, id: u32, index: Option<Index>) -> Result<Tensor, TensorError> {
+        let id = TensorId(id);
+        let entry = self.checkpoint.tensor(id);
+        let (start, end) = part(entry.len, index);
+        let holder = self.units.iter().find(|unit| unit.part(id, start..end).is_some());
+        let unit = holder.ok_or_else(|| TensorError(format!("the tensor `{}` was not read", entry.name)))?;
+        let bytes: Bytes = Arc::new(TensorBytes {
+            unit: Arc::clone(unit),
+            id,
+            range: start..end,
+        });
+        let mut shape: Vec<i64> = entry.shape.iter().map(|dim| *dim as i64).collect();
+        if let (Some(index), Some(first)) = (index, shape.first_mut()) {
+            *first /= index.of.max(1) as i64;
+            if *first == 1 && shape.len() > 1 && entry.shape[0] == index.of {
+                shape.remove(0);
+            }
+        }
+        Tensor::view(ByteView::new(bytes, 0..(end - start) as usize)?, entry.dtype, &shape)
+    }
 }

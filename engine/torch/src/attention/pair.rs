@@ -30,6 +30,7 @@ pub(super) fn tile(pair: &PairBias, at: &At) -> Result<Tensor> {
         set: Arc::new(RowSet::from_lengths(&[])?),
         inputs: &inputs,
         compute: DType::F32,
+        known: &crate::exec::Known::new(),
     };
     let made = crate::exec::run(&pair.body, &Weights::default(), &batch, &[out]);
     match made.map_err(|e| TensorError(e.message))?.first() {

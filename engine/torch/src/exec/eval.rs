@@ -1,13 +1,12 @@
 //! One node: inputs in, results out. Which token set a result's rows belong to is decided here.
 
-use super::{Args, Body, Results, sequence};
+use super::{Args, Results, sequence};
 use crate::attention::{self, Bias, Form, Heads};
-use crate::error::{ExecError, Result, fail};
+use crate::error::{Result, fail};
 use crate::kinds::{cast, float_kind, is_float};
-use crate::ops::experts::{self, Mixture};
 use crate::ops::{heads, matrix, norm, pointwise, rotary, route, rows};
-use crate::{RowSet, RtValue, Tensor as Shared, TensorError, Weights};
-use sli_model::{Attend, BinaryOp, Experts, Op, Scalar};
+use crate::{RowSet, RtValue, Tensor as Shared};
+use sli_model::{Attend, BinaryOp, Op, Scalar};
 use std::sync::Arc;
 use tch::{Device, Kind, Tensor};
 
@@ -147,29 +146,6 @@ pub(super) fn eval(op: &Op, args: &Args, context: &Context) -> Result<Results> {
         Op::Input(_) | Op::Param(_) | Op::Experts(_) => fail!("this is no operation on tensors"),
     };
     Ok(vec![Some(labelled(made, args.any_rows()))])
-}
-
-/// `Op::Experts`: errors inside the body keep the place where the body states them.
-pub(super) fn mixture(
-    op: &Experts,
-    args: &Args,
-    weights: Option<&Weights>,
-    body: &Body,
-) -> std::result::Result<Results, ExecError> {
-    let here = |e: TensorError| ExecError::new(format!("`experts` of {}: {e}", args.describe()), body.origin);
-    let (x, index) = (args.tensor(0).map_err(here)?, args.shared(1).map_err(here)?);
-    let weight = args.optional(2).map_err(here)?;
-    let set = args.rows(0).or(args.rows(1));
-    let mixture = Mixture {
-        x: &x,
-        index: &index,
-        weight: weight.as_ref(),
-        set: set.map(Arc::as_ref),
-    };
-    Ok(vec![Some(labelled(
-        experts::experts(op, &mixture, weights, body)?,
-        set,
-    ))])
 }
 
 /// A result without token set.

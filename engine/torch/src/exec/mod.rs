@@ -8,9 +8,11 @@ pub(crate) use args::Args;
 
 use crate::error::ExecError;
 use crate::kinds::kind_of;
+use crate::ops::experts;
 use crate::weights::ParamValue;
 use crate::{RowSet, RtValue, Tensor, TensorError, Weights};
 use sli_model::{DType, Graph, GraphInput, Op, Origin, StackValue, Value};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What a graph is run on.
@@ -21,7 +23,12 @@ pub struct Batch<'a> {
     pub inputs: &'a dyn Fn(&GraphInput) -> Option<RtValue>,
     /// The dtype of matrix products; values from outside should have it.
     pub compute: DType,
+    /// Values of the graph that an earlier call made: they are not computed again.
+    pub known: &'a Known,
 }
+
+/// Values of a graph that are there already.
+pub type Known = HashMap<Value, RtValue>;
 
 /// Runs what `wanted` needs of a graph and returns these values, in their order.
 ///
@@ -62,7 +69,7 @@ pub fn run(
 pub(crate) struct Body<'a> {
     pub(crate) compute: DType,
     pub(crate) origin: &'a Origin,
-    set: &'a Arc<RowSet>,
+    pub(crate) set: &'a Arc<RowSet>,
 }
 
 impl Body<'_> {
@@ -82,6 +89,7 @@ impl Body<'_> {
             set: self.set.clone(),
             inputs: &inputs,
             compute: self.compute,
+            known: &Known::new(),
         };
         let Some(out) = body.output("out") else {
             return Err(ExecError::new("`experts`: the block has no `out`", self.origin));
@@ -135,12 +143,19 @@ impl<'a> Run<'a> {
             }
             counts[value.out as usize] += 1;
         };
-        let need = graph.needed(wanted.iter().copied());
-        wanted.iter().for_each(&mut read);
+        let is_known = |value: Value| batch.known.contains_key(&value);
+        let need = graph.needed_beside(wanted.iter().copied(), &is_known);
+        let mut read_unknown = |value: &Value| {
+            if !is_known(*value) {
+                read(value);
+            }
+        };
+        wanted.iter().for_each(&mut read_unknown);
         for (node, _) in graph.nodes.iter().zip(&need).filter(|(_, need)| **need) {
-            node.inputs.iter().flatten().for_each(&mut read);
+            node.inputs.iter().flatten().for_each(&mut read_unknown);
         }
         let results = vec![Vec::new(); nodes];
+        let entered = batch.known.values().filter_map(RtValue::tensor).cloned().collect();
         Ok(Run {
             graph,
             weights,
@@ -148,7 +163,7 @@ impl<'a> Run<'a> {
             compute,
             results,
             readers,
-            entered: Vec::new(),
+            entered,
         })
     }
 
@@ -204,12 +219,8 @@ impl<'a> Run<'a> {
             // parameters stored in pieces that the checkpoint does not have
             Op::JoinRows if !inputs.is_empty() && inputs.iter().all(Option::is_none) => Ok(vec![None]),
             Op::Experts(op) => {
-                let body = Body {
-                    compute: self.batch.compute,
-                    origin: &node.origin,
-                    set: &self.batch.set,
-                };
-                eval::mixture(op, &Args::new(inputs), weights.experts.get(&(index as u32)), &body)
+                let own = weights.experts.get(&(index as u32));
+                experts::experts(op, &node.origin, self.batch.compute, &inputs, own)
             }
             op => {
                 let args = Args::new(inputs);
@@ -224,6 +235,9 @@ impl<'a> Run<'a> {
 
     /// A result for one of its readers; the last one gets it for good.
     fn take(&mut self, value: Value) -> Option<RtValue> {
+        if let Some(known) = self.batch.known.get(&value) {
+            return Some(known.clone());
+        }
         let (node, out) = (value.node as usize, value.out as usize);
         self.readers[node][out] -= 1;
         let slot = self.results[node].get_mut(out)?;
@@ -235,6 +249,9 @@ impl<'a> Run<'a> {
     }
 
     fn peek(&self, value: Value) -> Option<RtValue> {
+        if let Some(known) = self.batch.known.get(&value) {
+            return Some(known.clone());
+        }
         self.results[value.node as usize].get(value.out as usize)?.clone()
     }
 }

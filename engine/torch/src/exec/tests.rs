@@ -86,6 +86,7 @@ impl Builder {
                 set: set.clone(),
                 inputs: &inputs,
                 compute,
+                known: &Known::new(),
             },
             wanted,
         )

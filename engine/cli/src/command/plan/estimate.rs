@@ -62,6 +62,7 @@ mod tests {
                 ..DataReport::default()
             },
             stages: serde_json::Map::new(),
+            experts: None,
             units: Vec::new(),
             warnings: Vec::new(),
             plan: testing::plan(),

@@ -111,6 +111,7 @@ fn mixture(op: &Experts, tokens: &Tokens, weights: Weights) -> std::result::Resu
         set: tokens.set.clone(),
         inputs: &give,
         compute: DType::F32,
+        known: &crate::exec::Known::new(),
     };
     let made = run(&graph, &weights, &batch, &[out])?;
     Ok(made[0].tensor().unwrap().raw().shallow_clone())
