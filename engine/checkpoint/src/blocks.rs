@@ -146,7 +146,6 @@ mod tests {
             ranges: vec![range(10, 25, 10), range(50, 3, 4146)],
             slices: vec![],
             arena_len: 8192,
-            parts: vec![],
         };
         let mut arena: Vec<u8> = (0..8192).map(|i| (i % 251) as u8).collect();
         let expected = arena.clone();

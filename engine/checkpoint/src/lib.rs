@@ -28,7 +28,6 @@ mod error;
 mod files;
 mod fingerprint;
 mod header;
-mod loader;
 mod ranges;
 mod read_error;
 mod reader;
@@ -39,8 +38,7 @@ pub use checkpoint::{Checkpoint, CheckpointFile, FileId, TensorEntry, TensorId, 
 pub use discover::looks_like_hub_id;
 pub use error::{CheckpointError, HeaderProblem, More};
 pub use files::OpenFiles;
-pub use loader::{Loader, Pending, SpillFile};
-pub use ranges::{DEFAULT_SLACK, LoadPlan, ReadRange, Span};
+pub use ranges::{DEFAULT_SLACK, LoadPlan, ReadRange};
 pub use read_error::ReadError;
 pub use reader::{LayerReader, ReadStats};
 pub use unit::{LoadUnit, LoadedUnit, PlannedUnit, ReadOptions};

@@ -33,52 +33,9 @@ pub struct LoadPlan {
     pub slices: Vec<(TensorId, Range<usize>)>,
     /// Bytes of arena needed: a multiple of [`PAGE`].
     pub arena_len: usize,
-    /// shim
-    pub parts: Vec<(Span, Range<usize>)>,
-}
-
-/// Bytes of one tensor that are wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Span {
-    /// The tensor.
-    pub tensor: TensorId,
-    /// First byte within the tensor's data.
-    pub start: u64,
-    /// Bytes.
-    pub len: u64,
 }
 
 impl LoadPlan {
-    /// spans (shim)
-    pub fn of_spans(checkpoint: &Checkpoint, spans: &[Span], slack: u64) -> LoadPlan {
-        let mut all = spans.to_vec();
-        all.sort_unstable();
-        all.dedup();
-        let mut plan = LoadPlan { ranges: Vec::new(), slices: Vec::new(), arena_len: 0, parts: Vec::new() };
-        for span in all {
-            let slice = plan.place_span(checkpoint, span, slack);
-            plan.parts.push((span, slice));
-        }
-        plan.arena_len = plan.end().next_multiple_of(PAGE);
-        plan
-    }
-
-    fn place_span(&mut self, checkpoint: &Checkpoint, span: Span, slack: u64) -> Range<usize> {
-        let tensor = checkpoint.tensor(span.tensor);
-        let (len, offset) = (span.len as usize, tensor.offset + span.start);
-        if let Some(last) = self.ranges.last_mut().filter(|last| last.file == tensor.file) {
-            let within = offset - last.file_offset;
-            if within <= last.len as u64 + slack {
-                last.len = last.len.max(within as usize + len);
-                let begin = last.arena_offset + within as usize;
-                return begin..begin + len;
-            }
-        }
-        let begin = self.end().next_multiple_of(PAGE) + (offset % PAGE as u64) as usize;
-        self.ranges.push(ReadRange { file: tensor.file, file_offset: offset, len, arena_offset: begin });
-        begin..begin + len
-    }
-
     /// Plans the reading of `tensors` (in any order, repeated or not), with gaps of up to `slack` bytes read along.
     ///
     /// # Panics
@@ -92,7 +49,6 @@ impl LoadPlan {
             ranges: Vec::new(),
             slices: Vec::with_capacity(ids.len()),
             arena_len: 0,
-            parts: Vec::new(),
         };
         for id in ids {
             let slice = plan.place(checkpoint, id, slack);

@@ -109,18 +109,6 @@ impl LoadedUnit {
         Some(&self.arena.as_slice()[self.unit().plan.slice(id)?])
     }
 
-    /// A range of a tensor's bytes that was read.
-    pub fn part(&self, id: TensorId, range: std::ops::Range<u64>) -> Option<&[u8]> {
-        if let Some(whole) = self.get(id) {
-            return whole.get(range.start as usize..range.end as usize);
-        }
-        let (span, slice) = self.unit().plan.parts.iter().find(|(span, _)| {
-            span.tensor == id && span.start <= range.start && range.end <= span.start + span.len
-        })?;
-        let at = slice.start + (range.start - span.start) as usize;
-        Some(&self.arena.as_slice()[at..at + (range.end - range.start) as usize])
-    }
-
     /// Seconds it took to read, without waiting for an arena.
     pub fn read_seconds(&self) -> f64 {
         self.read_seconds

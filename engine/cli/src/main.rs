@@ -42,17 +42,11 @@ fn main() -> ExitCode {
 
 fn dispatch(cli: &Cli) -> Outcome {
     match &cli.command {
-        Command::Run(args) => {
-            environment::tune_environment();
-            command::run::run(args, cli.verbose > 0)
-        }
+        Command::Run(args) => command::run::run(args, cli.verbose > 0),
         Command::Plan(args) => command::plan::plan(args, cli.verbose > 0),
         Command::Check(args) => command::check::check(args),
         Command::Inspect(args) => command::inspect::inspect(args),
-        Command::Verify(args) => {
-            environment::tune_environment();
-            command::verify::verify(args, cli.verbose > 0)
-        }
+        Command::Verify(args) => command::verify::verify(args, cli.verbose > 0),
         Command::Families(args) => command::families::families(args),
         Command::Schema(args) => command::schema::schema(args),
         Command::Report(args) => command::report::report(args),

@@ -137,6 +137,7 @@ fn activations(of: &Described<'_>) -> Option<Choice> {
     }
     let because = match of.options.spill {
         [false] => "asked for",
+        _ if of.schedule.sweeps.len() < 2 => "all of it fits",
         _ => "writing it after every layer would take longer",
     };
     choice("hidden state", "in memory".into(), because.into())

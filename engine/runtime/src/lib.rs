@@ -34,4 +34,4 @@ pub use report::Report;
 pub use sweep::ExpertBytes;
 pub use run::{Finished, Run, Setup};
 pub use rundir::Output;
-pub use sli_torch::tuned_environment;
+pub use sli_torch::{TUNED, Tuned};

@@ -19,6 +19,16 @@ pub fn peak() -> u64 {
     status("VmHWM:")
 }
 
+/// Seconds since this process was started; nothing where the system does not say. Counted in hundredths.
+pub fn since_start() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The name in parentheses may hold anything; the start is the 22nd field, the 20th behind the name.
+    let started: f64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
+    let uptime: f64 = fs::read_to_string("/proc/uptime").ok()?.split_whitespace().next()?.parse().ok()?;
+    let ticks = rustix::param::clock_ticks_per_second() as f64;
+    Some((uptime - started / ticks).max(0.0))
+}
+
 fn status(key: &str) -> u64 {
     let text = fs::read_to_string("/proc/self/status").unwrap_or_default();
     parse(&text, key).unwrap_or(0)
@@ -95,6 +105,14 @@ mod tests {
             let left = resident();
             assert!(left + (200 << 20) < with, "{left} of {with} left of buffers of {size}");
         }
+    }
+
+    #[test]
+    fn a_process_has_a_start() {
+        let before = since_start().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(40));
+        let after = since_start().unwrap();
+        assert!(before >= 0.0 && after > before, "{before} {after}");
     }
 
     #[test]

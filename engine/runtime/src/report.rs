@@ -31,6 +31,8 @@ pub struct UnitTimes {
 pub struct TimeSplit {
     /// From the first read to the last output.
     pub total_seconds: f64,
+    /// From the start of the process to the first layer computing; nothing where the system does not say.
+    pub startup_seconds: Option<f64>,
     /// Waiting for the disk.
     pub wait_seconds: f64,
     /// Making weights ready.
@@ -54,8 +56,39 @@ pub struct DiskReport {
     pub idle_seconds: f64,
     /// 10⁹ bytes a second while reading.
     pub gb_per_second: f64,
-    /// 10⁹ bytes a second over the whole run: the roofline is reached where this equals the one above.
+    /// 10⁹ bytes a second over the whole run.
     pub gb_per_second_of_run: f64,
+    /// 10⁹ bytes a second that the drive was measured to give, by a probe of these files; nothing where it was not.
+    /// Where the run is bound by the disk, the roofline is reached if the rate of the run equals this one.
+    pub probed_gb_per_second: Option<f64>,
+    /// How it was read: the system interface, and whether past the page cache.
+    pub how: String,
+}
+
+/// Hidden state on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Spilled {
+    /// Bytes written.
+    pub bytes_written: u64,
+    /// Bytes read again.
+    pub bytes_read: u64,
+    /// Seconds in which something was being written.
+    pub write_seconds: f64,
+    /// Seconds in which something was being read.
+    pub read_seconds: f64,
+    /// Seconds in which nothing could be computed because of it.
+    pub wait_seconds: f64,
+}
+
+impl Spilled {
+    /// Adds what one sweep did.
+    pub(crate) fn add(&mut self, more: &sli_checkpoint::SpillStats) {
+        self.bytes_written += more.bytes_written;
+        self.bytes_read += more.bytes_read;
+        self.write_seconds += more.write_seconds;
+        self.read_seconds += more.read_seconds;
+        self.wait_seconds += more.wait_seconds;
+    }
 }
 
 /// Memory, promised, planned and measured.
@@ -67,6 +100,28 @@ pub struct MemoryReport {
     pub planned: u64,
     /// The most that the process had resident, by the system's count.
     pub peak: u64,
+}
+
+/// What was predicted, beside what was measured.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Accuracy {
+    /// Seconds of the run.
+    pub seconds: Pair<f64>,
+    /// Bytes read from the checkpoint.
+    pub read_bytes: Pair<u64>,
+    /// Bytes of hidden state written to disk.
+    pub spill_bytes: Pair<u64>,
+    /// Most bytes resident.
+    pub peak_memory: Pair<u64>,
+}
+
+/// A prediction and what was measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Pair<T> {
+    /// Before the run.
+    pub predicted: T,
+    /// By the run.
+    pub measured: T,
 }
 
 /// What became of the rows.
@@ -103,8 +158,14 @@ pub struct Report {
     pub disk: DiskReport,
     /// Memory.
     pub memory: MemoryReport,
+    /// Predictions of the plan beside measurements.
+    #[serde(default)]
+    pub accuracy: Accuracy,
     /// Tokens through the whole model, a second.
     pub tokens_per_second: f64,
+    /// Hidden state on disk, where it was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spill: Option<Spilled>,
     /// What was read of experts, where they are read apart from their layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub experts: Option<ExpertBytes>,
@@ -144,6 +205,7 @@ impl TimeSplit {
         let sum = |part: fn(&UnitTimes) -> f64| units.iter().map(part).sum();
         TimeSplit {
             total_seconds,
+            startup_seconds: None,
             wait_seconds: sum(|unit| unit.wait_seconds),
             convert_seconds: sum(|unit| unit.convert_seconds),
             compute_seconds: sum(|unit| unit.compute_seconds),

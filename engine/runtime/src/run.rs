@@ -23,7 +23,7 @@ use crate::observer::{Event, Observer};
 use crate::options::{EngineOptions, decide};
 use crate::plan::{Costs, Layout, Plan, Rates, Schedule, Shape, StageCost, Work, choose, group_limit, layout};
 use crate::points::{PointId, Points};
-use crate::report::{DataReport, DiskReport, MemoryReport, Report, TimeSplit, rate};
+use crate::report::{Accuracy, DataReport, DiskReport, MemoryReport, Pair, Report, TimeSplit, rate};
 use crate::rundir::{self, Fingerprint, Output, RunDir};
 use crate::stages::{self, Context, Model, Stage};
 use crate::sweep::{Engine, ExpertReads, Feed, Inputs, UnitReads, read_error};
@@ -246,11 +246,13 @@ impl Run {
             schedule: &self.schedule,
             fields: &self.fields,
             compute: self.options.compute,
+            dir: &self.dir,
             cancel,
             observer,
         });
         engine.run(&mut feed, &mut stages, &mut context)?;
-        let (times, experts) = (std::mem::take(&mut engine.times), engine.expert_bytes);
+        let (times, experts, startup) = (std::mem::take(&mut engine.times), engine.expert_bytes, engine.startup);
+        let spilled = engine.spilled;
         let read = feed.stats();
         drop(feed);
         let mut found = Map::new();
@@ -259,15 +261,26 @@ impl Run {
             found.insert(stage.name().to_owned(), summary);
         }
         let total = start.elapsed().as_secs_f64();
-        let time = TimeSplit::of(&times, total, dir.write_seconds());
+        let time = TimeSplit {
+            startup_seconds: startup,
+            ..TimeSplit::of(&times, total, dir.write_seconds())
+        };
         let disk = DiskReport {
             bytes: read.bytes,
             read_seconds: read.read_seconds,
             idle_seconds: read.arena_wait_seconds,
             gb_per_second: rate(read.bytes, read.read_seconds),
             gb_per_second_of_run: rate(read.bytes, total),
+            probed_gb_per_second: None,
+            how: String::new(),
         };
-        let memory = &self.plan.memory;
+        let (memory, prediction, peak) = (&self.plan.memory, &self.plan.prediction, memory::peak());
+        let accuracy = Accuracy {
+            seconds: pair(prediction.seconds, total),
+            read_bytes: pair(prediction.read_bytes, read.bytes),
+            spill_bytes: pair(prediction.spill_bytes, spilled.bytes_written),
+            peak_memory: pair(memory.peak, peak),
+        };
         let report = Report {
             version: 1,
             name: self.name.clone(),
@@ -276,9 +289,11 @@ impl Run {
             memory: MemoryReport {
                 promised: memory.budget + memory.overhead,
                 planned: memory.peak,
-                peak: memory::peak(),
+                peak,
             },
+            accuracy,
             tokens_per_second: dataset.total_tokens() as f64 / total.max(f64::MIN_POSITIVE),
+            spill: self.schedule.spill.then_some(spilled),
             experts: (experts.all_bytes > 0).then_some(experts),
             bytes_written: dir.outputs().iter().map(|output| output.bytes).sum(),
             data: DataReport::of(&dataset),
@@ -362,6 +377,10 @@ fn layouts(work: &Work<'_>, stages: StageCost, options: &EngineOptions) -> Vec<L
         Some(true) => vec![layout(work, stages, None), apart],
         None => vec![apart, layout(work, stages, None)],
     }
+}
+
+fn pair<T>(predicted: T, measured: T) -> Pair<T> {
+    Pair { predicted, measured }
 }
 
 /// What this machine does, as far as it matters for the plan.

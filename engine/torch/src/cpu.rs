@@ -1,5 +1,7 @@
 //! The processor: threads, memory pages, and whether it multiplies bfloat16 in hardware.
 
+use std::ffi::CStr;
+
 /// Sets the number of threads that one operation may use.
 pub fn set_threads(n: usize) {
     tch::set_num_threads(n.clamp(1, 1024) as i32);
@@ -23,51 +25,46 @@ pub fn cpu_has_fast_bf16() -> bool {
     }
 }
 
-/// Variables that libtorch and its thread pool read while the process is loaded, with the values that suit
-/// this program; those that the user has set are left out. They cannot be set from within: start the
-/// program anew (`exec`) with them if there are any.
+/// A variable that libtorch or its thread pool reads while the process is loaded, with the value that suits this
+/// program.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuned {
+    /// `NAME=value`.
+    pub setting: &'static CStr,
+    /// Who has set one of these has decided otherwise.
+    pub unless: &'static [&'static str],
+}
+
+/// Variables to be set before libtorch is loaded. They cannot be set from within: start the program anew (`exec`)
+/// with them if one is missing.
 ///
 /// * `OMP_WAIT_POLICY=passive`: threads that wait sleep. By default they spin, and as soon as a thread of
 ///   the reader wants a core every small operation takes milliseconds instead of microseconds.
 /// * `THP_MEM_ALLOC_ENABLE=1`: large tensors lie in pages of 2 MiB. With pages of 4 KiB elementwise
 ///   operations on more than 32 MiB are about five times slower, because the allocator returns such memory
 ///   to the system and every page of it faults anew.
-pub fn tuned_environment() -> Vec<(&'static str, &'static str)> {
-    missing(|name| std::env::var_os(name).is_some())
-}
-
-fn missing(is_set: impl Fn(&str) -> bool) -> Vec<(&'static str, &'static str)> {
-    // either variable of libgomp is a choice of how to wait
-    let waits = !is_set("OMP_WAIT_POLICY") && !is_set("GOMP_SPINCOUNT");
-    let pages = !is_set("THP_MEM_ALLOC_ENABLE");
-    let all = [
-        (waits, ("OMP_WAIT_POLICY", "passive")),
-        (pages, ("THP_MEM_ALLOC_ENABLE", "1")),
-    ];
-    all.into_iter()
-        .filter(|(wanted, _)| *wanted)
-        .map(|(_, variable)| variable)
-        .collect()
-}
+pub const TUNED: [Tuned; 2] = [
+    Tuned {
+        setting: c"OMP_WAIT_POLICY=passive",
+        // either variable of libgomp is a choice of how to wait
+        unless: &["OMP_WAIT_POLICY", "GOMP_SPINCOUNT"],
+    },
+    Tuned {
+        setting: c"THP_MEM_ALLOC_ENABLE=1",
+        unless: &["THP_MEM_ALLOC_ENABLE"],
+    },
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_the_user_has_set_is_left_alone() {
-        assert_eq!(
-            missing(|_| false),
-            [("OMP_WAIT_POLICY", "passive"), ("THP_MEM_ALLOC_ENABLE", "1")]
-        );
-        assert_eq!(
-            missing(|name| name == "GOMP_SPINCOUNT"),
-            [("THP_MEM_ALLOC_ENABLE", "1")]
-        );
-        assert!(
-            missing(|_| true).is_empty(),
-            "a process started anew is not started again"
-        );
+    fn every_setting_is_left_alone_once_it_is_set() {
+        for tuned in TUNED {
+            let name = tuned.setting.to_str().unwrap().split_once('=').unwrap().0;
+            assert!(tuned.unless.contains(&name), "{name}: a process started anew is not started again");
+        }
     }
 
     #[test]

@@ -173,6 +173,32 @@ impl Tensor {
         self.raw.numel()
     }
 
+    /// The tensor with its elements row by row, the same data if they lie so.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn contiguous(&self) -> Result<Tensor> {
+        Ok(self.derive(self.raw.f_contiguous()?))
+    }
+
+    /// The elements as they lie in memory, of a contiguous tensor in main memory.
+    ///
+    /// # Errors
+    /// A tensor that is not contiguous, or on a device.
+    pub fn bytes(&self) -> Result<&[u8]> {
+        if self.raw.device() != Device::Cpu || !self.raw.is_contiguous() {
+            fail!("the bytes of a tensor that is not contiguous in main memory were asked for");
+        }
+        if self.numel() == 0 {
+            return Ok(&[]);
+        }
+        // SAFETY: the elements lie at `data_ptr`, one after the other (checked above), are initialised, and no method
+        // of this type changes them as long as `self` is borrowed.
+        #[allow(unsafe_code)]
+        let bytes = unsafe { std::slice::from_raw_parts(self.raw.data_ptr().cast::<u8>(), self.nbytes()) };
+        Ok(bytes)
+    }
+
     /// Bytes of its elements.
     pub fn nbytes(&self) -> usize {
         self.numel() * self.dtype().size()

@@ -2,12 +2,15 @@
 
 mod estimate;
 
+use std::path::Path;
+
 use serde_json::json;
 use sli_runtime::Plan;
+use sli_runtime::plan::UnitPlan;
 
 use crate::args::PipelineArgs;
 use crate::failure::Outcome;
-use crate::format::{bytes, count, many, seconds};
+use crate::format::{bytes, count, many, rate, seconds};
 use crate::group::group;
 use crate::output::{fields, indented, print, print_json, show, table, table_text};
 use crate::prepare::{Prepared, prepare};
@@ -37,16 +40,35 @@ pub(crate) fn plan(args: &PipelineArgs, logs: bool) -> Outcome {
             dir.display()
         ),
     ));
-    let time = match estimate {
-        Some(estimate) => format!(
-            "about {}, judging by the last run in `{}`",
-            seconds(estimate),
-            dir.display()
-        ),
-        None => "unknown: no run of this model has been measured in this output folder".to_owned(),
-    };
-    rows.push(("time", time));
-    print(&format!("{}\n{}\n{}", fields(&rows), memory(plan), units(plan)))
+    rows.push(("time", time(plan, estimate, &dir)));
+    let text = [fields(&rows), choices(plan), memory(plan), units(plan)];
+    print(&text.join("\n"))
+}
+
+/// How long it will take: by an earlier run of the same model if there is one, else by the machine's rates.
+fn time(plan: &Plan, earlier: Option<f64>, dir: &Path) -> String {
+    let (prediction, rates) = (&plan.prediction, &plan.rates);
+    let parts = format!(
+        "{} of disk at {}, {} of computing at {:.0} GFLOP/s",
+        seconds(prediction.disk_seconds),
+        rate(rates.read as u64, 1.0),
+        seconds(prediction.compute_seconds),
+        rates.flops / 1e9
+    );
+    match earlier {
+        Some(earlier) => format!("about {}, judging by the last run in `{}`; predicted: {parts}", seconds(earlier), dir.display()),
+        None if rates.measured => format!("about {}: {parts}", seconds(prediction.seconds)),
+        None => format!("about {}, if this machine is like most: {parts}", seconds(prediction.seconds)),
+    }
+}
+
+/// What the planner decided, and why.
+fn choices(plan: &Plan) -> String {
+    let mut parts = table(&["DECISION", "CHOSEN", "WHY"], &[]);
+    for choice in &plan.choices {
+        parts.add_row([&choice.what, &choice.chosen, &choice.because]);
+    }
+    indented(&table_text(&parts))
 }
 
 fn what(plan: &Plan, name: &str) -> Vec<(&'static str, String)> {
@@ -79,11 +101,20 @@ fn what(plan: &Plan, name: &str) -> Vec<(&'static str, String)> {
                 many(plan.micro_batch_tokens, "token")
             ),
         ),
-        (
-            "reads",
-            format!("{} a sweep, {} in all", bytes(plan.sweep_bytes), bytes(plan.read_bytes)),
-        ),
+        ("reads", reads(plan)),
     ]
+}
+
+fn reads(plan: &Plan) -> String {
+    let experts = match plan.experts.as_str() {
+        "hit" => ", if experts are chosen evenly",
+        _ => "",
+    };
+    let spill = match plan.prediction.spill_bytes {
+        0 => String::new(),
+        bytes_spilled => format!("; {} of hidden state to disk and back", bytes(bytes_spilled)),
+    };
+    format!("{} of weights, {} in all{experts}{spill}", bytes(plan.sweep_bytes), bytes(plan.read_bytes))
 }
 
 /// The budget and what it is spent on.
@@ -123,14 +154,17 @@ fn memory(plan: &Plan) -> String {
 }
 
 fn units(plan: &Plan) -> String {
-    let mut parts = table(&["UNIT", "UNITS", "TENSORS", "BYTES EACH"], &[1, 2, 3]);
-    for group in group(
-        plan.units
-            .iter()
-            .map(|unit| (unit.name.clone(), (unit.tensors, unit.bytes))),
-    ) {
-        let (tensors, each) = group.key;
-        parts.add_row([group.name(), count(group.count), count(tensors), bytes(each)]);
+    let apart = plan.units.iter().any(|unit| unit.expert_bytes > 0);
+    let mut parts = match apart {
+        true => table(&["UNIT", "UNITS", "TENSORS", "BYTES EACH", "EXPERTS EACH"], &[1, 2, 3, 4]),
+        false => table(&["UNIT", "UNITS", "TENSORS", "BYTES EACH"], &[1, 2, 3]),
+    };
+    let sizes = |unit: &UnitPlan| (unit.name.clone(), (unit.tensors, unit.bytes, unit.expert_bytes));
+    for group in group(plan.units.iter().map(sizes)) {
+        let (tensors, each, experts) = group.key;
+        let mut row = vec![group.name(), count(group.count), count(tensors), bytes(each)];
+        row.extend(apart.then(|| bytes(experts)));
+        parts.add_row(row);
     }
     indented(&table_text(&parts))
 }
@@ -150,7 +184,7 @@ mod tests {
             Some("2 sweeps of at most 60 tokens, in 4 batches of at most 30 tokens")
         );
         assert_eq!(row("data"), Some("4 documents, 100 tokens, the longest has 50"));
-        assert_eq!(row("reads"), Some("40 B a sweep, 80 B in all"));
+        assert_eq!(row("reads"), Some("40 B of weights, 80 B in all"));
         assert!(units(&plan).contains("decoder.0"), "{}", units(&plan));
     }
 }

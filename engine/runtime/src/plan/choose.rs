@@ -81,6 +81,8 @@ pub(crate) struct Schedule {
     pub(crate) spill: bool,
     /// Bytes of the unit that needs most beside arenas and state.
     pub(crate) working: u64,
+    /// Bytes of hidden state of each micro-batch.
+    pub(crate) state_bytes: Vec<u64>,
     /// Bytes of hidden state in memory in the largest sweep.
     pub(crate) state: u64,
     /// What it will take.
@@ -268,6 +270,7 @@ impl<'a> Way<'a> {
             stays,
             spill: self.spill,
             working: working(costs, micro_tokens, self.chunk),
+            state_bytes: self.batches.iter().map(|batch| batch.state).collect(),
             state,
             sweeps,
             prediction: Prediction::default(),

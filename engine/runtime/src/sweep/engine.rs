@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -14,6 +15,7 @@ use sli_torch::{ExecError, RtValue, TensorError};
 use super::experts::ExpertBytes;
 use super::feed::Feed;
 use super::micro::Micro;
+use super::micros::Micros;
 use super::ready::{Holders, Prepared};
 use crate::data::Dataset;
 use crate::demand::Demand;
@@ -22,7 +24,7 @@ use crate::mixtures::Mixture;
 use crate::observer::{Event, Observer};
 use crate::plan::Schedule;
 use crate::points::Points;
-use crate::report::UnitTimes;
+use crate::report::{Spilled, UnitTimes};
 use crate::stages::{Context, Stage};
 use crate::units::{Role, Unit};
 
@@ -50,6 +52,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) fields: &'a [usize],
     /// The type that matrices are multiplied in.
     pub(crate) compute: DType,
+    /// Where hidden state is spilled.
+    pub(crate) dir: &'a Path,
     /// Set from outside to stop.
     pub(crate) cancel: &'a AtomicBool,
     /// Whoever wants to know.
@@ -66,6 +70,10 @@ pub(crate) struct Engine<'a> {
     pub(super) shared: HashMap<String, RtValue>,
     /// What was read of experts, if some are read on their own.
     pub(crate) expert_bytes: ExpertBytes,
+    /// What hidden state went to disk and back.
+    pub(crate) spilled: Spilled,
+    /// Seconds from the start of the process to the first layer computing.
+    pub(crate) startup: Option<f64>,
     /// Where time went, by unit.
     pub(crate) times: Vec<UnitTimes>,
 }
@@ -96,6 +104,8 @@ impl<'a> Engine<'a> {
             kept,
             shared: HashMap::new(),
             expert_bytes: ExpertBytes::default(),
+            spilled: Spilled::default(),
+            startup: None,
             times,
         }
     }
@@ -128,10 +138,13 @@ impl<'a> Engine<'a> {
                 .iter()
                 .map(|batch| Micro::new(self.inputs.dataset, batch.clone()))
                 .collect();
-            let mut micros = micros.map_err(|error| failed("batch", &error))?;
+            let micros = micros.map_err(|error| failed("batch", &error))?;
+            let spill = schedule.spill.then_some((self.inputs.dir, &schedule.state_bytes[sweep.clone()]));
+            let mut micros = Micros::new(micros, spill)?;
             for unit in 0..self.inputs.demand.count {
                 self.unit(unit, feed, &mut micros, stages, context)?;
             }
+            self.spilled.add(&micros.stats());
             observer.event(&Event::DocumentsDone {
                 done: documents.end as u64,
                 of: self.inputs.dataset.len() as u64,
@@ -144,7 +157,7 @@ impl<'a> Engine<'a> {
         &mut self,
         index: usize,
         feed: &mut Feed,
-        micros: &mut [Micro],
+        micros: &mut Micros,
         stages: &mut [Box<dyn Stage>],
         context: &mut Context<'_>,
     ) -> Result<()> {
@@ -174,11 +187,14 @@ impl<'a> Engine<'a> {
         let weights = sli_torch::prepare(&self.graphs[index].graph, raw, self.inputs.compute).map_err(exec_error)?;
         let converted = ready.elapsed().as_secs_f64();
         let mut staged = 0.0;
+        if matches!(unit.role, Role::Layer { .. }) && self.startup.is_none() {
+            self.startup = crate::memory::since_start();
+        }
         let computing = Instant::now();
         let count = micros.len();
-        let for_experts = self.mixtures(index, &weights, &mut fed, feed, micros)?;
+        let for_experts = self.mixtures(index, &weights, &mut fed, feed, micros.in_memory())?;
         waited += for_experts;
-        for (done, micro) in micros.iter_mut().enumerate() {
+        micros.each(index + 1 == of, |done, micro| {
             self.check_cancelled()?;
             staged += self.whole(index, &weights, micro, stages, context)?;
             staged += self.chunks(index, &weights, micro, stages, context)?;
@@ -187,7 +203,8 @@ impl<'a> Engine<'a> {
                 done: done + 1,
                 of: count,
             });
-        }
+            Ok(())
+        })?;
         let times = &mut self.times[index];
         times.bytes += loaded.bytes();
         times.read_seconds += loaded.read_seconds();

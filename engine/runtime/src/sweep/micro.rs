@@ -51,6 +51,14 @@ impl Micro {
         })
     }
 
+    /// Forgets all values.
+    pub(super) fn clear(&mut self) {
+        self.x = None;
+        self.lets.clear();
+        self.carry.clear();
+        self.kept.clear();
+    }
+
     /// Where each document's rows of a field are.
     pub(super) fn pieces(&self, field: usize) -> Vec<Piece> {
         let set = &self.sets[field];

@@ -11,7 +11,9 @@ mod engine;
 mod experts;
 mod feed;
 mod micro;
+mod micros;
 mod ready;
+mod spill;
 mod steps;
 
 pub(crate) use engine::{Engine, Inputs, read_error};

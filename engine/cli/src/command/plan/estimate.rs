@@ -54,6 +54,7 @@ mod tests {
                 ..DiskReport::default()
             },
             memory: MemoryReport::default(),
+            accuracy: sli_runtime::report::Accuracy::default(),
             tokens_per_second: 0.0,
             bytes_written: 0,
             data: DataReport {
@@ -62,6 +63,7 @@ mod tests {
                 ..DataReport::default()
             },
             stages: serde_json::Map::new(),
+            spill: None,
             experts: None,
             units: Vec::new(),
             warnings: Vec::new(),
