@@ -1,25 +1,14 @@
 //! Page-aligned memory under a byte budget, handed from one layer to the next.
 //!
-//! Arenas are anonymous private mappings: page-aligned, taken from the system without touching a page, never zeroed
-//! again on reuse (the bytes of the layer before are simply overwritten), and given back at once when dropped.
+//! Arenas are anonymous private mappings: page-aligned, in huge pages where the system has them, taken from it without
+//! touching a page, never zeroed again on reuse (the bytes of the layer before are simply overwritten).
 
-// A mapping is made, viewed as bytes and unmapped here; that cannot be said in safe Rust. Nothing else in this crate
-// may use `unsafe`.
-#![allow(unsafe_code)]
-
-use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
-use std::ffi::c_void;
+use crate::io::Waker;
+use crate::mapping::{HUGE, Mapping, PAGE};
+use std::collections::VecDeque;
 use std::io;
-use std::ptr::NonNull;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
-
-/// Alignment of arenas, and the unit in which they are sized: what direct I/O asks for on every common drive.
-pub const PAGE: usize = 4096;
-
-/// From this size on, the arenas of a shared pool are sized in steps of it: layers that differ by a page or two then
-/// take each other's arena as it is.
-const STEP: usize = 2 << 20;
 
 /// How often a waiting [`ArenaPool::acquire`] looks whether it should give up.
 const LOOK: Duration = Duration::from_millis(20);
@@ -30,6 +19,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// mapped once, and pages are only touched as far as units reach. [`ArenaPool::shared`]: arenas are as large as each
 /// unit needs, under a common budget; a large unit beside small ones then costs its bytes once, not once a slot.
 /// [`ArenaPool::window`] says what budget lets a given sequence run without waiting for bytes.
+///
+/// Arenas are handed out strictly in the order in which they were asked for: a small request never overtakes a large
+/// one that waits. So a sequence runs to its end if each of its units fits beside what its consumer still holds.
 #[derive(Debug)]
 pub struct ArenaPool {
     state: Mutex<State>,
@@ -46,6 +38,11 @@ struct State {
     in_use_bytes: usize,
     /// Bytes of `idle`; always `in_use_bytes + idle_bytes <= budget`.
     idle_bytes: usize,
+    /// Claims that wait, first come first served.
+    queue: VecDeque<u64>,
+    next_claim: u64,
+    /// Who else wants to know that memory came back.
+    listeners: Vec<Weak<Waker>>,
 }
 
 /// Why there is no arena.
@@ -129,20 +126,47 @@ impl ArenaPool {
         let mut state = self.lock();
         state.idle.clear();
         state.idle_bytes = 0;
+        // Who has pinned their pages lets go of them.
+        self.changed(state);
     }
 
-    /// Takes an arena of `len` bytes, waiting while slots or bytes are all in use. While it waits, `stop` is asked
-    /// every 20 ms and after every [`ArenaPool::wake`] whether to give up.
+    /// Queues for an arena of `len` bytes. It is to be had from the claim once those who came before have theirs.
+    ///
+    /// # Errors
+    /// [`AcquireError::TooLarge`] if it can never fit.
+    pub(crate) fn claim(self: &Arc<Self>, len: usize) -> Result<Claim, AcquireError> {
+        let size = self.size_for(len)?;
+        let mut state = self.lock();
+        let ticket = state.next_claim;
+        state.next_claim += 1;
+        state.queue.push_back(ticket);
+        drop(state);
+        Ok(Claim {
+            pool: Arc::clone(self),
+            len,
+            size,
+            ticket,
+        })
+    }
+
+    /// Takes an arena of `len` bytes, waiting while slots or bytes are all in use or others wait in front. While it
+    /// waits, `stop` is asked every 20 ms and whenever an arena comes back whether to give up.
     ///
     /// The contents are whatever was there before.
     ///
     /// # Errors
     /// [`AcquireError::TooLarge`] at once if it can never fit, [`AcquireError::Stopped`], [`AcquireError::System`].
     pub fn acquire(self: &Arc<Self>, len: usize, stop: impl Fn() -> bool) -> Result<Arena, AcquireError> {
-        let size = self.size_for(len)?;
+        let claim = self.claim(len)?;
         let mut state = self.lock();
-        while state.in_use == self.slots || state.in_use_bytes + size > self.budget {
+        loop {
+            if let Some(mapping) = state.serve(&claim)? {
+                self.changed(state);
+                return Ok(claim.arena(mapping));
+            }
             if stop() {
+                // Dropping the claim takes the lock.
+                drop(state);
                 return Err(AcquireError::Stopped);
             }
             state = self
@@ -151,20 +175,20 @@ impl ArenaPool {
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }
-        let mapping = state.take(size, self.budget)?;
-        state.in_use += 1;
-        state.in_use_bytes += size;
-        drop(state);
-        Ok(Arena {
-            mapping: Some(mapping),
-            len,
-            pool: Arc::clone(self),
-        })
     }
 
-    /// Makes every waiting [`ArenaPool::acquire`] ask its `stop` now.
-    pub fn wake(&self) {
+    /// Has `listener` woken whenever memory comes back, as long as it lives.
+    pub(crate) fn listen(&self, listener: &Arc<Waker>) {
+        self.lock().listeners.push(Arc::downgrade(listener));
+    }
+
+    /// Tells all who wait that something is different, without holding the lock meanwhile.
+    fn changed(&self, mut state: MutexGuard<'_, State>) {
+        state.listeners.retain(|listener| listener.strong_count() > 0);
+        let listeners: Vec<_> = state.listeners.iter().filter_map(Weak::upgrade).collect();
+        drop(state);
         self.freed.notify_all();
+        listeners.iter().for_each(|listener| listener.wake());
     }
 
     fn size_for(&self, len: usize) -> Result<usize, AcquireError> {
@@ -180,11 +204,10 @@ impl ArenaPool {
     fn give_back(&self, mapping: Mapping) {
         let mut state = self.lock();
         state.in_use -= 1;
-        state.in_use_bytes -= mapping.len;
-        state.idle_bytes += mapping.len;
+        state.in_use_bytes -= mapping.len();
+        state.idle_bytes += mapping.len();
         state.idle.push(mapping);
-        drop(state);
-        self.freed.notify_all();
+        self.changed(state);
     }
 
     /// A panic elsewhere leaves the counts as they are; they are only changed in single steps.
@@ -194,25 +217,90 @@ impl ArenaPool {
 }
 
 impl State {
-    /// An idle mapping of exactly `size` bytes, else a new one, for which idle ones make room if the budget asks.
-    fn take(&mut self, size: usize, budget: usize) -> io::Result<Mapping> {
-        if let Some(at) = self.idle.iter().rposition(|mapping| mapping.len == size) {
-            self.idle_bytes -= size;
-            return Ok(self.idle.swap_remove(at));
+    /// A mapping for `claim`, if it is first in the queue and slots and bytes allow.
+    fn serve(&mut self, claim: &Claim) -> io::Result<Option<Mapping>> {
+        let (pool, size) = (&claim.pool, claim.size);
+        let fits = self.in_use < pool.slots && self.in_use_bytes + size <= pool.budget;
+        if self.queue.front() != Some(&claim.ticket) || !fits {
+            return Ok(None);
         }
-        while self.in_use_bytes + self.idle_bytes + size > budget {
-            let Some(unmapped) = self.idle.pop() else {
-                break;
-            };
-            self.idle_bytes -= unmapped.len;
+        let mapping = self.take(size, pool.budget, pool.largest())?;
+        self.queue.pop_front();
+        self.in_use += 1;
+        self.in_use_bytes += size;
+        Ok(Some(mapping))
+    }
+
+    /// A mapping of exactly `size` bytes: an idle one as it is; a new one while the budget has room; else an idle
+    /// one made to measure, because what it keeps of its pages need not be asked of the system again.
+    fn take(&mut self, size: usize, budget: usize, most: usize) -> io::Result<Mapping> {
+        if let Some(at) = self.idle.iter().rposition(|mapping| mapping.len() == size) {
+            return Ok(self.take_idle(at));
         }
-        Mapping::new(size)
+        if self.in_use_bytes + self.idle_bytes + size <= budget {
+            return Mapping::new(size, most);
+        }
+        let nearest = |mapping: &Mapping| (mapping.len() < size, mapping.len().abs_diff(size));
+        let best = (0..self.idle.len()).min_by_key(|at| nearest(&self.idle[*at]));
+        let kept = best.map(|at| self.take_idle(at));
+        while self.in_use_bytes + self.idle_bytes + size > budget && !self.idle.is_empty() {
+            self.take_idle(0);
+        }
+        if let Some(mut mapping) = kept
+            && mapping.resize(size).is_ok()
+        {
+            return Ok(mapping);
+        }
+        Mapping::new(size, most)
+    }
+
+    fn take_idle(&mut self, at: usize) -> Mapping {
+        let mapping = self.idle.swap_remove(at);
+        self.idle_bytes -= mapping.len();
+        mapping
     }
 }
 
-/// The size of a shared pool's arena for `len` bytes: whole pages, from 2 MiB on in steps of 2 MiB.
+/// The size of a shared pool's arena for `len` bytes: whole pages, from 2 MiB on in steps of 2 MiB. Layers that
+/// differ by a page or two then take each other's arena as it is.
 fn step_up(len: usize) -> usize {
-    len.max(1).next_multiple_of(if len < STEP { PAGE } else { STEP })
+    len.max(1).next_multiple_of(if len < HUGE { PAGE } else { HUGE })
+}
+
+/// A place in the queue for an arena. Dropping it leaves the queue.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    pool: Arc<ArenaPool>,
+    len: usize,
+    size: usize,
+    ticket: u64,
+}
+
+impl Claim {
+    /// The arena, if it is this claim's turn and there is room; never waits.
+    pub(crate) fn try_take(&self) -> io::Result<Option<Arena>> {
+        let taken = self.pool.lock().serve(self)?;
+        Ok(taken.map(|mapping| self.arena(mapping)))
+    }
+
+    fn arena(&self, mapping: Mapping) -> Arena {
+        Arena {
+            mapping: Some(mapping),
+            len: self.len,
+            pool: Arc::clone(&self.pool),
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut state = self.pool.lock();
+        if let Some(at) = state.queue.iter().position(|ticket| *ticket == self.ticket) {
+            state.queue.remove(at);
+        }
+        // Served or given up: the next one in the queue may look.
+        self.pool.changed(state);
+    }
 }
 
 /// One arena in use. Dropping it gives it back to its pool.
@@ -240,6 +328,10 @@ impl Arena {
             None => &mut [],
         }
     }
+
+    pub(crate) fn mapping(&mut self) -> Option<&mut Mapping> {
+        self.mapping.as_mut()
+    }
 }
 
 impl Drop for Arena {
@@ -250,153 +342,5 @@ impl Drop for Arena {
     }
 }
 
-/// An anonymous private mapping, owned.
-#[derive(Debug)]
-struct Mapping {
-    start: NonNull<u8>,
-    /// A multiple of [`PAGE`], not zero.
-    len: usize,
-}
-
-// SAFETY: a `Mapping` is the only owner of its pages, and gives access to them only through `&self` and `&mut self`.
-unsafe impl Send for Mapping {}
-// SAFETY: as above; `&self` gives only `&[u8]`.
-unsafe impl Sync for Mapping {}
-
-impl Mapping {
-    fn new(len: usize) -> io::Result<Mapping> {
-        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-        // SAFETY: without an address hint or `FIXED` the kernel picks pages that nothing else uses.
-        let start = unsafe { mmap_anonymous(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, flags) }?;
-        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        Ok(Mapping { start, len })
-    }
-
-    fn bytes(&self) -> &[u8] {
-        // SAFETY: the mapping is readable for `len` bytes as long as `self` lives, fresh pages read as zeroes (so all
-        // bytes are initialised), and writing needs `&mut self`.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `bytes`; the mapping is writable, and `&mut self` makes this the only access.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: start and length are those of the mapping this value owns; slices borrowed from it have ended.
-        let unmapped = unsafe { munmap(self.start.as_ptr().cast::<c_void>(), self.len) };
-        debug_assert!(unmapped.is_ok(), "munmap of an owned mapping: {unmapped:?}");
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    fn never() -> bool {
-        false
-    }
-
-    #[test]
-    fn fixed_arenas_are_aligned_and_come_back_as_they_were() {
-        let pool = ArenaPool::fixed(2, 5000);
-        assert_eq!((pool.budget(), pool.bytes(), pool.largest()), (4 * PAGE, 0, 2 * PAGE));
-        let mut arena = pool.acquire(5000, never).unwrap();
-        assert_eq!(
-            (arena.as_slice().len(), arena.as_slice().as_ptr().align_offset(PAGE)),
-            (5000, 0)
-        );
-        arena.as_mut_slice()[4999] = 9;
-        let start = arena.as_slice().as_ptr();
-        drop(arena);
-        let again = pool.acquire(5000, never).unwrap();
-        assert_eq!((again.as_slice().as_ptr(), again.as_slice()[4999]), (start, 9));
-        assert_eq!(pool.bytes(), 2 * PAGE);
-        drop(again);
-        pool.release_idle();
-        assert_eq!(pool.bytes(), 0);
-    }
-
-    #[test]
-    fn a_full_pool_makes_wait_until_one_comes_back() {
-        let pool = ArenaPool::fixed(1, PAGE);
-        let held = pool.acquire(1, never).unwrap();
-        let stop = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| pool.acquire(1, never).map(|arena| arena.as_slice().len()));
-            std::thread::sleep(Duration::from_millis(30));
-            assert!(!waiter.is_finished());
-            drop(held);
-            assert_eq!(waiter.join().unwrap().unwrap(), 1);
-            let _held = pool.acquire(1, never).unwrap();
-            let waiter = scope.spawn(|| pool.acquire(1, || stop.load(Ordering::Relaxed)));
-            stop.store(true, Ordering::Relaxed);
-            pool.wake();
-            assert!(matches!(waiter.join().unwrap(), Err(AcquireError::Stopped)));
-        });
-    }
-
-    #[test]
-    fn what_can_never_fit_is_refused_at_once() {
-        let error = ArenaPool::fixed(2, PAGE).acquire(PAGE + 1, never).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "an arena of 4097 bytes was asked for and 4096 are allowed"
-        );
-        let error = ArenaPool::shared(2, 3 * PAGE).acquire(3 * PAGE + 1, never).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "an arena of 12289 bytes was asked for and 12288 are allowed"
-        );
-    }
-
-    #[test]
-    fn a_shared_pool_stays_under_its_budget_whatever_the_sizes() {
-        let pool = ArenaPool::shared(2, 10 * PAGE);
-        let sizes = [1, 8, 2, 2, 8, 1, 10, 3, 7];
-        for (i, pages) in sizes.into_iter().cycle().take(200).enumerate() {
-            let first = pool.acquire(pages * PAGE, never).unwrap();
-            assert!(pool.bytes() <= 10 * PAGE, "step {i}: {} bytes", pool.bytes());
-            let second = pool.acquire((10 - pages) * PAGE, || true);
-            assert_eq!(second.is_ok(), pages < 10, "step {i}");
-            assert!(pool.bytes() <= 10 * PAGE);
-            drop(first);
-        }
-    }
-
-    #[test]
-    fn a_unit_near_the_budget_is_not_rounded_out_of_it() {
-        let pool = ArenaPool::shared(1, STEP + PAGE);
-        assert_eq!(pool.acquire(STEP + 1, never).unwrap().as_slice().len(), STEP + 1);
-    }
-
-    #[test]
-    fn the_window_counts_neighbours_across_the_end() {
-        assert_eq!(ArenaPool::window(&[5 * PAGE, PAGE, 2 * PAGE, 4 * PAGE], 2), 9 * PAGE);
-        assert_eq!(ArenaPool::window(&[3 * PAGE], 2), 6 * PAGE);
-        assert_eq!(ArenaPool::window(&[STEP + 1, PAGE], 1), 2 * STEP);
-        assert_eq!(ArenaPool::window(&[], 2), 0);
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn a_dropped_pool_gives_its_pages_back() {
-        let resident = || {
-            let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-            statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * PAGE
-        };
-        let before = resident();
-        let pool = ArenaPool::fixed(1, 256 << 20);
-        pool.acquire(256 << 20, never).unwrap().as_mut_slice().fill(1);
-        assert!(
-            resident() >= before + (200 << 20),
-            "the pages are in memory while the arena is idle"
-        );
-        drop(pool);
-        assert!(resident() < before + (100 << 20), "and gone with the pool");
-    }
-}
+mod tests;

@@ -4,7 +4,6 @@ use crate::checkpoint::Checkpoint;
 use crate::files::OpenFiles;
 use crate::read_error::ReadError;
 use sha2::{Digest, Sha256};
-use std::os::unix::fs::FileExt;
 
 /// How many tensors are sampled at most.
 const SAMPLES: usize = 512;
@@ -51,10 +50,7 @@ impl Checkpoint {
             let len = tensor.len.min(SAMPLE);
             let offset = tensor.offset + (tensor.len - len) / 2;
             let bytes = &mut buffer[..len as usize];
-            let file = files.get(tensor.file);
-            file.file
-                .read_exact_at(bytes, offset)
-                .map_err(|error| file.read_error(offset, len, Some(error)))?;
+            files.read(tensor.file, offset, bytes)?;
             hash.update(bytes);
         }
         Ok(())

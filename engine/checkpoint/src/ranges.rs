@@ -1,7 +1,7 @@
-//! From a set of tensors to the fewest reads, and to the place of every byte in an arena.
+//! From a set of tensors, or of parts of tensors, to the fewest reads, and to the place of every byte in an arena.
 
-use crate::arena::PAGE;
 use crate::checkpoint::{Checkpoint, FileId, TensorId};
+use crate::mapping::PAGE;
 use std::ops::Range;
 
 /// Gaps up to this many bytes are read along rather than jumped over: on any drive a second request costs more.
@@ -20,17 +20,41 @@ pub struct ReadRange {
     pub arena_offset: usize,
 }
 
+/// Bytes of one tensor that are wanted: some experts of those packed in one tensor, for example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Span {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// First byte, counted from the tensor's first.
+    pub start: u64,
+    /// How many bytes.
+    pub len: u64,
+}
+
+/// Where a span, or several that touch, lies in the arena.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// The tensor.
+    pub tensor: TensorId,
+    /// First byte, counted from the tensor's first.
+    pub start: u64,
+    /// Whether these are all bytes of the tensor.
+    pub whole: bool,
+    /// Its place in the arena.
+    pub place: Range<usize>,
+}
+
 /// How one unit's tensors get into one arena.
 ///
-/// Invariants: ranges are sorted by file and offset, in the arena in the same order, begin and end with a tensor, and
-/// share no arena page, so that a reader may round each range out to whole pages (direct I/O) without one range
-/// overwriting another. Gaps between ranges of a file are longer than the slack.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Invariants: ranges are sorted by file and offset, in the arena in the same order, begin and end with bytes that are
+/// wanted, and share no arena page, so that a reader may round each range out to whole pages (direct I/O) without one
+/// range overwriting another. Gaps between ranges of a file are longer than the slack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadPlan {
     /// The reads.
     pub ranges: Vec<ReadRange>,
-    /// Where each tensor lies in the arena, sorted by tensor, each once.
-    pub slices: Vec<(TensorId, Range<usize>)>,
+    /// What is loaded, sorted by tensor and start; slices of one tensor neither overlap nor touch.
+    pub slices: Vec<Slice>,
     /// Bytes of arena needed: a multiple of [`PAGE`].
     pub arena_len: usize,
 }
@@ -41,55 +65,90 @@ impl LoadPlan {
     /// # Panics
     /// If an id is not of this checkpoint.
     pub fn new(checkpoint: &Checkpoint, tensors: &[TensorId], slack: u64) -> LoadPlan {
-        let mut ids = tensors.to_vec();
-        // Ids are in file order, so sorting them sorts the reads.
-        ids.sort_unstable();
-        ids.dedup();
-        let mut plan = LoadPlan {
-            ranges: Vec::new(),
-            slices: Vec::with_capacity(ids.len()),
-            arena_len: 0,
+        let whole = |tensor: &TensorId| Span {
+            tensor: *tensor,
+            start: 0,
+            len: checkpoint.tensor(*tensor).len,
         };
-        for id in ids {
-            let slice = plan.place(checkpoint, id, slack);
-            plan.slices.push((id, slice));
+        LoadPlan::of_spans(checkpoint, &tensors.iter().map(whole).collect::<Vec<_>>(), slack)
+    }
+
+    /// Plans the reading of parts of tensors (in any order, overlapping or not), with gaps of up to `slack` bytes read
+    /// along.
+    ///
+    /// # Panics
+    /// If a tensor is not of this checkpoint, or a span reaches beyond its tensor.
+    pub fn of_spans(checkpoint: &Checkpoint, spans: &[Span], slack: u64) -> LoadPlan {
+        let mut spans = merged(checkpoint, spans);
+        // Ids are in file order, but tensors of `Checkpoint::from_parts` may overlap.
+        spans.sort_by_key(|span| {
+            let tensor = checkpoint.tensor(span.tensor);
+            (tensor.file, tensor.offset + span.start, span.len)
+        });
+        let mut plan = LoadPlan::default();
+        for span in spans {
+            let place = plan.place(checkpoint, span, slack);
+            let whole = span.len == checkpoint.tensor(span.tensor).len;
+            plan.slices.push(Slice {
+                tensor: span.tensor,
+                start: span.start,
+                whole,
+                place,
+            });
         }
+        plan.slices.sort_by_key(|slice| (slice.tensor, slice.start));
         plan.arena_len = plan.end().next_multiple_of(PAGE);
         plan
     }
 
-    /// Bytes that are read: the tensors' and those of the gaps between them.
+    /// Bytes that are read: those that are wanted and those of the gaps between them. Direct I/O adds what rounds each
+    /// range out to whole pages.
     pub fn bytes(&self) -> u64 {
         self.ranges.iter().map(|range| range.len as u64).sum()
     }
 
-    /// Where a tensor lies in the arena, if it is part of the plan.
+    /// Where a tensor lies in the arena, if all of it is part of the plan.
     pub fn slice(&self, id: TensorId) -> Option<Range<usize>> {
-        let at = self.slices.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-        Some(self.slices[at].1.clone())
+        let at = self
+            .slices
+            .binary_search_by_key(&(id, 0), |slice| (slice.tensor, slice.start))
+            .ok()?;
+        Some(&self.slices[at])
+            .filter(|slice| slice.whole)
+            .map(|slice| slice.place.clone())
     }
 
-    /// Puts one tensor behind those already placed, in the last range if it is near enough.
-    fn place(&mut self, checkpoint: &Checkpoint, id: TensorId, slack: u64) -> Range<usize> {
-        let tensor = checkpoint.tensor(id);
-        let len = tensor.len as usize;
+    /// Where bytes `part` of a tensor lie in the arena, if they are part of the plan.
+    pub fn part(&self, id: TensorId, part: Range<u64>) -> Option<Range<usize>> {
+        let after = self
+            .slices
+            .partition_point(|slice| (slice.tensor, slice.start) <= (id, part.start));
+        let slice = self.slices[..after].last().filter(|slice| slice.tensor == id)?;
+        let skip = usize::try_from(part.start - slice.start).ok()?;
+        let len = usize::try_from(part.end.checked_sub(part.start)?).ok()?;
+        (skip + len <= slice.place.len()).then(|| slice.place.start + skip..slice.place.start + skip + len)
+    }
+
+    /// Puts one span behind those already placed, in the last range if it is near enough.
+    fn place(&mut self, checkpoint: &Checkpoint, span: Span, slack: u64) -> Range<usize> {
+        let file = checkpoint.tensor(span.tensor).file;
+        let (offset, len) = (checkpoint.tensor(span.tensor).offset + span.start, span.len as usize);
         if len == 0 {
             // An empty tensor needs no read, and any place will do.
             return 0..0;
         }
-        if let Some(last) = self.ranges.last_mut().filter(|last| last.file == tensor.file) {
-            let within = tensor.offset - last.file_offset;
+        if let Some(last) = self.ranges.last_mut().filter(|last| last.file == file) {
+            let within = offset - last.file_offset;
             if within <= last.len as u64 + slack {
-                // The larger one, for `from_parts` may hold tensors that overlap.
                 last.len = last.len.max(within as usize + len);
                 let begin = last.arena_offset + within as usize;
                 return begin..begin + len;
             }
         }
-        let begin = self.end().next_multiple_of(PAGE) + (tensor.offset % PAGE as u64) as usize;
+        let begin = self.end().next_multiple_of(PAGE) + (offset % PAGE as u64) as usize;
         self.ranges.push(ReadRange {
-            file: tensor.file,
-            file_offset: tensor.offset,
+            file,
+            file_offset: offset,
             len,
             arena_offset: begin,
         });
@@ -100,6 +159,25 @@ impl LoadPlan {
     fn end(&self) -> usize {
         self.ranges.last().map_or(0, |range| range.arena_offset + range.len)
     }
+}
+
+/// The same bytes in spans that neither overlap nor touch, by tensor and start; empty spans only of empty tensors.
+fn merged(checkpoint: &Checkpoint, spans: &[Span]) -> Vec<Span> {
+    let mut spans = spans.to_vec();
+    spans.sort_unstable();
+    let mut merged: Vec<Span> = Vec::with_capacity(spans.len());
+    for span in spans {
+        let (len, end) = (checkpoint.tensor(span.tensor).len, span.start.saturating_add(span.len));
+        assert!(end <= len, "a span up to byte {end} of a tensor of {len} bytes");
+        match merged.last_mut() {
+            Some(last) if last.tensor == span.tensor && span.start <= last.start + last.len => {
+                last.len = last.len.max(end - last.start);
+            }
+            _ if span.len == 0 && len > 0 => {}
+            _ => merged.push(span),
+        }
+    }
+    merged
 }
 
 #[cfg(test)]
@@ -163,25 +241,69 @@ mod tests {
 
     #[test]
     fn no_tensors_need_no_memory() {
-        let plan = LoadPlan::new(&checkpoint(&[vec![(0, 1)]]), &[], 0);
+        assert_eq!(LoadPlan::new(&checkpoint(&[vec![(0, 1)]]), &[], 0), LoadPlan::default());
+    }
+
+    #[test]
+    fn parts_of_a_tensor_are_read_alone_and_neighbours_together() {
+        let checkpoint = checkpoint(&[vec![(0, 50), (50, 90_000), (0, 0)]]);
+        let id = TensorId(1);
+        let span = |start, len| Span { tensor: id, start, len };
+        let spans = [
+            span(80_000, 10_000),
+            span(30_000, 10_000),
+            span(10_000, 10_000),
+            span(20_000, 10_000),
+            span(7, 0),
+        ];
+        let plan = LoadPlan::of_spans(&checkpoint, &spans, 100);
+        let reads: Vec<_> = plan.ranges.iter().map(|range| (range.file_offset, range.len)).collect();
+        assert_eq!(reads, [(10_100, 30_000), (80_100, 10_000)]);
+        let starts: Vec<_> = plan
+            .slices
+            .iter()
+            .map(|slice| (slice.start, slice.whole, slice.place.len()))
+            .collect();
+        assert_eq!(starts, [(10_000, false, 30_000), (80_000, false, 10_000)]);
+        let first = plan.slices[0].place.start;
+        assert_eq!(plan.part(id, 15_000..35_000), Some(first + 5_000..first + 25_000));
+        assert_eq!(plan.part(id, 10_000..40_000), Some(plan.slices[0].place.clone()));
+        for missing in [0..1, 9_999..10_001, 39_999..40_001, 70_000..80_000, 89_999..90_001] {
+            assert_eq!(plan.part(id, missing.clone()), None, "{missing:?}");
+        }
+        assert_eq!((plan.slice(id), plan.part(TensorId(0), 0..1)), (None, None));
+        let whole = LoadPlan::of_spans(&checkpoint, &[span(0, 40_000), span(39_000, 51_000)], 0);
+        assert_eq!(whole, LoadPlan::new(&checkpoint, &[id], 0));
         assert_eq!(
-            plan,
-            LoadPlan {
-                ranges: vec![],
-                slices: vec![],
-                arena_len: 0
-            }
+            LoadPlan::new(&checkpoint, &[TensorId(2)], 0).part(TensorId(2), 0..0),
+            Some(0..0)
         );
     }
 
-    /// Files for [`checkpoint`], tensors wanted of them, and a slack.
-    type Case = (Vec<Vec<(u64, u64)>>, Vec<prop::sample::Index>, u64);
+    #[test]
+    #[should_panic(expected = "a span up to byte 51 of a tensor of 50 bytes")]
+    fn a_span_beyond_its_tensor_is_a_mistake() {
+        let spans = [Span {
+            tensor: TensorId(0),
+            start: 50,
+            len: 1,
+        }];
+        LoadPlan::of_spans(&checkpoint(&[vec![(0, 50)]]), &spans, 0);
+    }
+
+    /// A tensor, and the part of it that is wanted: from and to, in thousandths.
+    type Part = (prop::sample::Index, u64, u64);
+
+    /// Files for [`checkpoint`], what is wanted of them, and a slack.
+    type Case = (Vec<Vec<(u64, u64)>>, Vec<Part>, u64);
 
     fn case() -> impl Strategy<Value = Case> {
         let gap = prop_oneof![3 => Just(0_u64), 1 => 1..9000_u64];
         let len = prop_oneof![1 => Just(0_u64), 4 => 1..20_000_u64];
         let file = prop::collection::vec((gap, len), 1..8);
-        let wanted = prop::collection::vec(any::<prop::sample::Index>(), 0..12);
+        let from = prop_oneof![2 => Just(0_u64), 1 => 0..1000_u64];
+        let to = prop_oneof![2 => Just(1000_u64), 1 => 0..1001_u64];
+        let wanted = prop::collection::vec((any::<prop::sample::Index>(), from, to), 0..12);
         (
             prop::collection::vec(file, 1..4),
             wanted,
@@ -212,8 +334,13 @@ mod tests {
         #[test]
         fn plans_hold_their_invariants((files, wanted, slack) in case()) {
             let checkpoint = checkpoint(&files);
-            let ids: Vec<_> = wanted.iter().map(|at| TensorId(at.index(checkpoint.tensors().len()) as u32)).collect();
-            let plan = LoadPlan::new(&checkpoint, &ids, slack);
+            let span = |(at, from, to): &Part| {
+                let tensor = TensorId(at.index(checkpoint.tensors().len()) as u32);
+                let at = |thousandths: u64| checkpoint.tensor(tensor).len * thousandths / 1000;
+                Span { tensor, start: at(*from.min(to)), len: at(*to.max(from)) - at(*from.min(to)) }
+            };
+            let spans: Vec<_> = wanted.iter().map(span).collect();
+            let plan = LoadPlan::of_spans(&checkpoint, &spans, slack);
             for range in &plan.ranges {
                 prop_assert!(range.len > 0);
                 prop_assert_eq!(range.arena_offset % PAGE, (range.file_offset % PAGE as u64) as usize);
@@ -225,18 +352,32 @@ mod tests {
             }
             prop_assert_eq!(plan.arena_len % PAGE, 0);
 
-            // Every tensor asked for, and none else, comes out byte for byte.
+            // Every byte asked for comes out, and none else.
             let arena = read(&plan);
-            let mut asked = ids.clone();
-            asked.sort_unstable();
-            asked.dedup();
-            prop_assert_eq!(plan.slices.iter().map(|(id, _)| *id).collect::<Vec<_>>(), asked);
+            let bytes = |tensor: TensorId, part: Range<u64>| -> Vec<u8> {
+                let entry = checkpoint.tensor(tensor);
+                part.map(|at| byte(entry.file, entry.offset + at)).collect()
+            };
+            let mut asked = 0;
+            for span in spans.iter().filter(|span| span.len > 0) {
+                let part = span.start..span.start + span.len;
+                let place = plan.part(span.tensor, part.clone()).unwrap();
+                prop_assert!(arena[place] == bytes(span.tensor, part));
+                let whole = span.len == checkpoint.tensor(span.tensor).len;
+                prop_assert!(!whole || plan.slice(span.tensor).is_some());
+                asked += span.len;
+            }
             let mut tensor_bytes = 0;
-            for (id, slice) in &plan.slices {
-                let tensor = checkpoint.tensor(*id);
-                let want: Vec<u8> = (0..tensor.len).map(|i| byte(tensor.file, tensor.offset + i)).collect();
-                prop_assert!(arena[slice.clone()] == want);
-                tensor_bytes += tensor.len;
+            for slice in &plan.slices {
+                let len = slice.place.len() as u64;
+                prop_assert!(arena[slice.place.clone()] == bytes(slice.tensor, slice.start..slice.start + len));
+                prop_assert_eq!(slice.whole, len == checkpoint.tensor(slice.tensor).len);
+                tensor_bytes += len;
+            }
+            prop_assert!(tensor_bytes <= asked);
+            for pair in plan.slices.windows(2) {
+                let [a, b] = pair else { unreachable!() };
+                prop_assert!(a.tensor < b.tensor || a.start + (a.place.len() as u64) < b.start);
             }
             let merges = plan.slices.len().saturating_sub(plan.ranges.len()) as u64;
             prop_assert!(plan.bytes() <= tensor_bytes + merges * slack);

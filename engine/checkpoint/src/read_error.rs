@@ -69,14 +69,6 @@ pub enum ReadError {
         /// The reason the system gives.
         source: io::Error,
     },
-    /// The reading order names a unit that does not exist.
-    #[error("the reading order asks for unit {index}, but there are {count}")]
-    NoSuchUnit {
-        /// Index asked for, 0-based.
-        index: usize,
-        /// How many units there are.
-        count: usize,
-    },
     /// The run was cancelled from outside.
     #[error("reading was cancelled")]
     Cancelled,

@@ -1,5 +1,5 @@
 //! The crate from outside, on small model folders.
 
+mod loader;
 mod open;
-mod reader;
 mod support;
