@@ -39,6 +39,7 @@ pub fn command(dir: &Path, args: &[&str]) -> Command {
         .args(args)
         .current_dir(dir)
         .env("XDG_CONFIG_HOME", dir.join(".config"))
+        .env("XDG_CACHE_HOME", dir.join(".cache"))
         .env("NO_COLOR", "1");
     // Help is as wide as the terminal, and logs are as the user wants them.
     command.env("COLUMNS", "100").env_remove("SLI_PIPE_LOG");

@@ -3,6 +3,7 @@
 
 mod capture;
 mod embed;
+mod engine;
 mod logits;
 mod profile;
 mod report;

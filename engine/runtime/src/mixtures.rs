@@ -12,6 +12,9 @@ use sli_model::{Experts, Graph, Op, ParamForm, Value};
 
 use crate::units::Unit;
 
+/// A gap is read along if it is smaller than this part of an expert.
+const GAP: u64 = 64;
+
 /// A mixture that is run for all micro-batches of a sweep at once.
 #[derive(Clone, Debug)]
 pub(crate) struct Mixture {
@@ -202,9 +205,12 @@ impl Mixture {
             .iter()
             .flat_map(|expert| self.experts[*expert].spans.iter().copied())
             .collect();
+        // Gaps between experts are experts that were not hit: small ones are not read along with small neighbours.
+        let bytes: u64 = experts.iter().map(|expert| self.experts[*expert].bytes).sum();
+        let slack = DEFAULT_SLACK.min(bytes / experts.len().max(1) as u64 / GAP);
         PlannedUnit {
             name: format!("{name}, experts"),
-            plan: LoadPlan::of_spans(checkpoint, &spans, DEFAULT_SLACK),
+            plan: LoadPlan::of_spans(checkpoint, &spans, slack),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
-use sli_checkpoint::{ArenaPool, Checkpoint, LoadedUnit, Loader, OpenFiles, Pending, ReadOptions};
+use sli_checkpoint::{ArenaPool, Checkpoint, LoadedUnit, Loader, OpenFiles, Pending, ReadChoice};
 use sli_config::{Diagnostic, Pipeline};
 use sli_model::ModelPlan;
 use sli_model::bind::Binding;
@@ -63,6 +63,7 @@ pub struct Run {
     schedule: Schedule,
     layout: Layout,
     files: Arc<OpenFiles>,
+    read: ReadChoice,
     fingerprint: Fingerprint,
     plan: Plan,
     warnings: Vec<Diagnostic>,
@@ -140,6 +141,7 @@ impl Run {
             fields: &fields,
         };
         let files = OpenFiles::open(&checkpoint).map_err(read_error)?;
+        let read = sli_checkpoint::choose(&files);
         let shape = Shape {
             dataset: &dataset,
             budget: options.budget,
@@ -147,7 +149,7 @@ impl Run {
             ahead: options.prefetch.unwrap_or(1),
             spill: options.spill,
             all_experts: options.all_experts,
-            rates: rates(&files, &dir, &options),
+            rates: rates(&read, &work, &dataset),
         };
         let stage_costs = stage_costs(&stages);
         let mut layouts = layouts(&work, stage_costs, &options);
@@ -183,6 +185,7 @@ impl Run {
             schedule,
             layout,
             files,
+            read,
             fingerprint,
             plan,
             warnings,
@@ -271,8 +274,8 @@ impl Run {
             idle_seconds: read.arena_wait_seconds,
             gb_per_second: rate(read.bytes, read.read_seconds),
             gb_per_second_of_run: rate(read.bytes, total),
-            probed_gb_per_second: None,
-            how: String::new(),
+            probed_gb_per_second: self.read.bytes_per_second.map(|rate| rate / 1e9),
+            how: read.how.to_string(),
         };
         let (memory, prediction, peak) = (&self.plan.memory, &self.plan.prediction, memory::peak());
         let accuracy = Accuracy {
@@ -325,14 +328,15 @@ impl Run {
     }
 
     fn loader(&self, pool: Arc<ArenaPool>, cancel: &Arc<AtomicBool>) -> Result<Loader> {
-        let (files, options) = (Arc::clone(&self.files), ReadOptions::default());
-        Loader::start(files, pool, options, Arc::clone(cancel)).map_err(read_error)
+        Loader::start(Arc::clone(&self.files), pool, self.read.options, Arc::clone(cancel)).map_err(read_error)
     }
 
     /// The weights of all sweeps, read ahead.
     fn feed(&self, cancel: &Arc<AtomicBool>) -> Result<Feed> {
         let (schedule, layout) = (&self.schedule, &self.layout);
         let pool = ArenaPool::shared(ARENAS, schedule.arena_bytes as usize);
+        let first = layout.planned.iter().take(schedule.slots).map(|unit| unit.plan.arena_len);
+        pool.warm(first.collect());
         let experts = |index: usize| match &layout.mixtures[index][..] {
             [] => ExpertReads::None,
             mixtures if schedule.all_experts[index] => {
@@ -383,10 +387,30 @@ fn pair<T>(predicted: T, measured: T) -> Pair<T> {
     Pair { predicted, measured }
 }
 
-/// What this machine does, as far as it matters for the plan.
-fn rates(_files: &OpenFiles, _dir: &Path, _options: &EngineOptions) -> Rates {
-    Rates::default()
+/// What this machine does, as far as it matters for the plan. Products are timed only for work that takes longer
+/// than timing them.
+fn rates(read: &ReadChoice, work: &Work<'_>, dataset: &Dataset) -> Rates {
+    let usual = Rates::default();
+    let flops = work.flops_per_token() as f64 * dataset.total_tokens() as f64;
+    let timed = match flops > WORTH_TIMING {
+        true => sli_torch::product_rate(work.compute).ok(),
+        false => None,
+    };
+    let from_drive = read.bytes_per_second.unwrap_or(usual.read);
+    let cached = read.cached.clamp(0.0, 1.0);
+    Rates {
+        read: 1.0 / ((1.0 - cached) / from_drive + cached / PAGE_CACHE),
+        flops: timed.unwrap_or(usual.flops),
+        measured: read.bytes_per_second.is_some() && timed.is_some(),
+        ..usual
+    }
 }
+
+/// Floating point operations that take longer than timing a few products.
+const WORTH_TIMING: f64 = 1e11;
+
+/// Bytes a second at which files come from the page cache.
+const PAGE_CACHE: f64 = 5e9;
 
 fn data_options(pipeline: &Pipeline, base: &Path, checkpoint: &Checkpoint) -> DataOptions {
     let section = &pipeline.data;

@@ -173,14 +173,6 @@ impl Tensor {
         self.raw.numel()
     }
 
-    /// The tensor with its elements row by row, the same data if they lie so.
-    ///
-    /// # Errors
-    /// No memory.
-    pub fn contiguous(&self) -> Result<Tensor> {
-        Ok(self.derive(self.raw.f_contiguous()?))
-    }
-
     /// The elements as they lie in memory, of a contiguous tensor in main memory.
     ///
     /// # Errors

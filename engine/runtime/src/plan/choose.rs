@@ -26,7 +26,10 @@ const STEP: u64 = 16 << 20;
 const SHARES: u64 = 8;
 
 /// A way must be that much faster than a simpler one.
-const FASTER: f64 = 0.98;
+const FASTER: f64 = 0.99;
+
+/// What a second of the disk is worth where it is not what a run waits for.
+const DISK: f64 = 0.1;
 
 /// A way that spills must be that much faster than one that does not.
 const SPILL: f64 = 0.75;
@@ -111,7 +114,12 @@ impl Schedule {
     /// Whether it is worth more than a simpler one. Spilling wears the drive, so it must gain more.
     fn beats(&self, simpler: &Schedule) -> bool {
         let factor = if self.spill && !simpler.spill { SPILL } else { FASTER };
-        self.prediction.seconds < factor * simpler.prediction.seconds
+        self.price() < factor * simpler.price()
+    }
+
+    /// Seconds; of two ways that take as long, the one that reads less is better.
+    fn price(&self) -> f64 {
+        self.prediction.seconds + DISK * self.prediction.disk_seconds
     }
 }
 
@@ -388,7 +396,7 @@ fn chunk_rows(costs: &Costs, bytes: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::UnitPlan;
-    use super::super::cost::{Chunk, UnitCost};
+    use super::super::cost::{Apart, Chunk, UnitCost};
     use super::*;
     use crate::data::Field;
 
@@ -408,6 +416,7 @@ mod tests {
     /// Three units of 64 MiB arenas; 1 KiB of state and 16 KiB of working values a token.
     fn costs() -> Costs {
         let plan = UnitPlan {
+            bytes: 64 * MIB,
             row_bytes: 16 << 10,
             ..UnitPlan::default()
         };
@@ -415,6 +424,7 @@ mod tests {
             plan,
             arena: 64 * MIB,
             chunk: None,
+            apart: None,
         };
         let head = UnitCost {
             chunk: Some(Chunk {
@@ -430,16 +440,21 @@ mod tests {
         }
     }
 
+    fn shape(dataset: &Dataset, budget: u64) -> Shape<'_> {
+        Shape {
+            dataset,
+            budget,
+            process: 140 * MIB,
+            ahead: 1,
+            spill: &[false, true],
+            all_experts: None,
+            rates: Rates::default(),
+        }
+    }
+
     fn choose_for(lengths: &[usize], budget: u64) -> Result<Schedule, u64> {
-        choose(
-            &costs(),
-            &Shape {
-                dataset: &dataset(lengths),
-                budget,
-                process: 140 * MIB,
-                arenas: 2,
-            },
-        )
+        let dataset = dataset(lengths);
+        choose(&[&costs()], &shape(&dataset, budget)).map(|chosen| chosen.1)
     }
 
     #[test]
@@ -476,15 +491,16 @@ mod tests {
 
     #[test]
     fn a_large_process_leaves_less_room() {
-        let small = choose_for(&[10], 1).unwrap_err();
-        let shape = Shape {
-            dataset: &dataset(&[10]),
-            budget: 1,
-            process: 400 * MIB,
-            arenas: 2,
+        let (dataset, costs) = (dataset(&[10]), costs());
+        let smallest = |process: u64| {
+            let shape = Shape {
+                process,
+                ..shape(&dataset, 1)
+            };
+            choose(&[&costs], &shape).unwrap_err()
         };
-        let large = choose(&costs(), &shape).unwrap_err();
-        assert_eq!(large - small, taken(400 * MIB) - taken(140 * MIB));
+        let more = smallest(400 * MIB) - smallest(140 * MIB);
+        assert_eq!(more, taken(400 * MIB) - taken(140 * MIB));
         assert_eq!(
             taken(1),
             taken(150 * MIB),
@@ -493,8 +509,90 @@ mod tests {
     }
 
     #[test]
+    fn a_model_that_fits_is_read_once() {
+        // One document's state takes most of what two arenas leave, so there are many sweeps either way.
+        let mut costs = costs();
+        costs.state_per_token = vec![64 << 10];
+        let dataset = dataset(&[1000; 40]);
+        let sweeps = |budget: u64| choose(&[&costs], &shape(&dataset, budget)).unwrap().1;
+        let large = sweeps(600 * MIB);
+        assert!(large.sweeps.len() > 1, "{}", large.sweeps.len());
+        assert_eq!(large.stays, [true; 3]);
+        assert_eq!(large.stay_bytes, 192 * MIB);
+        assert_eq!(large.prediction.read_bytes, 3 * 64 * MIB);
+        let used = large.arena_bytes + large.working + large.state + taken(140 * MIB);
+        assert!(used <= 600 * MIB + OVERHEAD, "{used}");
+        let small = sweeps(250 * MIB);
+        assert!(small.stays.iter().any(|stays| !stays));
+    }
+
+    #[test]
+    fn hidden_state_goes_to_disk_where_that_is_much_faster_or_asked_for() {
+        let mut costs = costs();
+        // Large weights, small state: reading the weights once and spilling wins by far.
+        costs.units.iter_mut().for_each(|unit| {
+            unit.arena = 1024 * MIB;
+            unit.plan.bytes = 1024 * MIB;
+        });
+        costs.state_per_token = vec![32 << 10];
+        let dataset = dataset(&[1000; 128]);
+        let budget = 2 * 1024 * MIB + 300 * MIB;
+        let rates = Rates {
+            read: 0.3e9,
+            write: 1e9,
+            ..Rates::default()
+        };
+        let either = Shape {
+            rates,
+            ..shape(&dataset, budget)
+        };
+        let schedule = choose(&[&costs], &either).unwrap().1;
+        assert!(schedule.spill && schedule.sweeps.len() == 1);
+        assert_eq!(schedule.prediction.spill_bytes, 2 * 128_000 * (32 << 10));
+        let in_memory = Shape {
+            spill: &[false],
+            ..either
+        };
+        let schedule = choose(&[&costs], &in_memory).unwrap().1;
+        assert!(!schedule.spill && schedule.sweeps.len() > 1, "{}", schedule.sweeps.len());
+        let asked = Shape {
+            spill: &[true],
+            ..shape(&dataset, 64 * 1024 * MIB)
+        };
+        assert!(choose(&[&costs], &asked).unwrap().1.spill);
+    }
+
+    #[test]
+    fn experts_are_read_ahead_only_if_nearly_all_will_be_hit() {
+        let mut costs = costs();
+        costs.units[1].apart = Some(Apart {
+            group: 8 * MIB,
+            working: MIB,
+            mixtures: vec![(32, 2, 320 * MIB)],
+        });
+        let few = dataset(&[64]);
+        let schedule = choose(&[&costs], &shape(&few, 1024 * MIB)).unwrap().1;
+        assert_eq!(schedule.all_experts, [false; 3]);
+        // Of 32 experts each is missed by 64 tokens with (15/16)^64, so half an expert is.
+        let expected = schedule.prediction.read_bytes as f64 / MIB as f64 - 192.0;
+        assert!((expected - 320.0 * (1.0 - 0.9375_f64.powi(64))).abs() < 1.0, "{expected}");
+        let many = dataset(&[64; 10]);
+        let schedule = choose(&[&costs], &shape(&many, 1024 * MIB)).unwrap().1;
+        assert_eq!(schedule.all_experts, [false, true, false]);
+        let routed = Shape {
+            all_experts: Some(false),
+            ..shape(&many, 1024 * MIB)
+        };
+        assert_eq!(choose(&[&costs], &routed).unwrap().1.all_experts, [false; 3]);
+    }
+
+    #[test]
     fn a_document_longer_than_a_micro_batch_is_alone_in_it() {
-        assert_eq!(pack(&dataset(&[10, 2000, 10, 10]), 1024), [0..1, 1..2, 2..4]);
-        assert_eq!(pack(&dataset(&[512, 512, 1]), 1024), [0..2, 2..3]);
+        let packed = |lengths: &[usize]| -> Vec<Range<usize>> {
+            let batches = pack(&costs(), &dataset(lengths), 1024);
+            batches.into_iter().map(|batch| batch.documents).collect()
+        };
+        assert_eq!(packed(&[10, 2000, 10, 10]), [0..1, 1..2, 2..4]);
+        assert_eq!(packed(&[512, 512, 1]), [0..2, 2..3]);
     }
 }

@@ -105,6 +105,14 @@ pub(crate) struct Work<'a> {
     pub(crate) fields: &'a [usize],
 }
 
+impl Work<'_> {
+    /// Floating point operations per token of all units.
+    pub(crate) fn flops_per_token(&self) -> u64 {
+        let pairs = self.units.iter().zip(&self.demand.units).take(self.demand.count);
+        pairs.map(|(unit, demand)| flops_per_row(unit.graph, unit.bound, &demand.all())).sum()
+    }
+}
+
 /// How the units are read, and what that costs. `planned[k]` belongs to `costs.units[k]` and to `mixtures[k]`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Layout {
