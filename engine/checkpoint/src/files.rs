@@ -1,7 +1,7 @@
 //! The checkpoint's files, opened once and kept open.
 
 use crate::checkpoint::{Checkpoint, FileId};
-use crate::io::{Handles, Piece, Step};
+use crate::io::{Handles, Piece, read_piece};
 use crate::read_error::ReadError;
 use rustix::fs::{Mode, OFlags, fstat};
 use std::io;
@@ -91,23 +91,17 @@ impl OpenFiles {
     /// # Errors
     /// [`ReadError::Io`], [`ReadError::Changed`], [`ReadError::UnexpectedEnd`].
     pub(crate) fn read(&self, id: FileId, offset: u64, buffer: &mut [u8]) -> Result<(), ReadError> {
-        let file = self.get(id);
-        let mut piece = Piece {
-            handles: file.handles,
+        let handles = self.get(id).handles;
+        let piece = Piece {
+            handles,
             direct: false,
             offset,
             need: buffer.len(),
             at: 0,
             tries: 0,
         };
-        loop {
-            let result = rustix::io::pread(self.buffered(file), &mut buffer[piece.at..], piece.offset);
-            match piece.after(result.map_err(io::Error::from)) {
-                Step::Complete => return Ok(()),
-                Step::Again(rest) => piece = rest,
-                Step::Failed(piece, error) => return Err(self.read_error(id, piece.offset, piece.need as u64, error)),
-            }
-        }
+        read_piece(&self.handles, piece, buffer)
+            .map_err(|stop| self.read_error(id, stop.piece.offset, stop.piece.need as u64, stop.error))
     }
 
     /// Whether some file can be read around the page cache.

@@ -12,6 +12,8 @@
 //!    requests in flight across units. A [`LoadedUnit`] hands out tensors as slices of its arena; the bytes are never
 //!    copied again.
 //!
+//! [`SpillFile`] is the way out and back for activations that do not fit in memory.
+//!
 //! What this crate never does: map a file into memory (4 KiB faults at queue depth one are the slowest way to read
 //! a disk), name a tensor library, or know what a tensor is for.
 
@@ -32,6 +34,7 @@ mod mapping;
 mod probe;
 mod ranges;
 mod read_error;
+mod spill;
 mod unit;
 
 pub use arena::{AcquireError, Arena, ArenaPool};
@@ -45,4 +48,5 @@ pub use mapping::PAGE;
 pub use probe::{ReadChoice, ReadReason, choose, choose_unmeasured, measure};
 pub use ranges::{DEFAULT_SLACK, LoadPlan, ReadRange, Slice, Span};
 pub use read_error::ReadError;
+pub use spill::{SpillBuffer, SpillError, SpillFile, SpillOptions, SpillStats, known_write_rate, write_rate};
 pub use unit::{LoadedUnit, PlannedUnit};

@@ -3,10 +3,14 @@
 // A backend is handed memory that others own, by address; see `Op::new`.
 #![allow(unsafe_code)]
 
+mod blocking;
+mod crew;
 mod piece;
 mod threads;
 mod uring;
 
+pub(crate) use blocking::{Stopped, read_piece, write_piece};
+pub(crate) use crew::Crew;
 pub(crate) use piece::{Handles, InFlight, Piece, Step};
 
 use crate::arena::Arena;

@@ -1,14 +1,13 @@
-//! Threads that live as long as the backend, each with one request at a time.
+//! Threads, each with one request at a time.
 
 // Requests carry addresses; see `Op::new`.
 #![allow(unsafe_code)]
 
-use super::{Direction, Done, Op, Waker};
+use super::{Crew, Direction, Done, Op, Waker};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// What can end a wait.
@@ -20,44 +19,23 @@ pub(crate) enum Event {
 
 #[derive(Debug)]
 pub(crate) struct Threads {
-    /// `None` only while dropping.
-    ops: Option<Sender<Op>>,
+    crew: Crew,
+    files: Arc<[OwnedFd]>,
+    sender: Sender<Event>,
     events: Receiver<Event>,
     waker: Arc<Waker>,
-    threads: Vec<JoinHandle<()>>,
 }
 
 impl Threads {
     /// Starts `count` threads, or as many as the system allows.
     pub(crate) fn start(files: Arc<[OwnedFd]>, count: usize) -> io::Result<Threads> {
-        let (ops, queue) = unbounded::<Op>();
         let (sender, events) = unbounded();
-        let mut threads = Vec::with_capacity(count);
-        for _ in 0..count.max(1) {
-            let (files, queue, sender) = (Arc::clone(&files), queue.clone(), sender.clone());
-            let spawned = std::thread::Builder::new().name("sli-io".into()).spawn(move || {
-                for op in queue {
-                    let done = Done {
-                        id: op.id,
-                        result: perform(&files, &op),
-                    };
-                    // The backend may be gone, and with it who wanted to know.
-                    let _ = sender.send(Event::Done(done));
-                }
-            });
-            match spawned {
-                Ok(thread) => threads.push(thread),
-                Err(error) if threads.is_empty() => return Err(error),
-                // Fewer threads are slower, not wrong.
-                Err(_) => break,
-            }
-        }
-        let waker = Arc::new(Waker::Channel(sender));
         Ok(Threads {
-            ops: Some(ops),
+            crew: Crew::start("sli-io", count)?,
+            files,
+            waker: Arc::new(Waker::Channel(sender.clone())),
+            sender,
             events,
-            waker,
-            threads,
         })
     }
 
@@ -66,10 +44,17 @@ impl Threads {
     }
 
     pub(crate) fn push(&mut self, op: Op) {
-        if let Some(ops) = &self.ops {
-            // The receiving ends live in the threads, which end only after `ops` is gone.
-            let _ = ops.send(op);
-        }
+        let (files, sender) = (Arc::clone(&self.files), self.sender.clone());
+        self.crew.hand(move || {
+            // The whole of it moves to the thread, not its fields one by one.
+            let op = op;
+            let done = Done {
+                id: op.id,
+                result: perform(&files, &op),
+            };
+            // The backend may be going, and with it who wanted to know.
+            let _ = sender.send(Event::Done(done));
+        });
     }
 
     pub(crate) fn wait(&mut self, timeout: Option<Duration>, done: &mut Vec<Done>) {
@@ -85,34 +70,20 @@ impl Threads {
     }
 }
 
-impl Drop for Threads {
-    fn drop(&mut self) {
-        // The threads finish what is in the queue and end.
-        self.ops = None;
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
-}
-
+/// One system call; who asked decides what a short one means.
 fn perform(files: &[OwnedFd], op: &Op) -> io::Result<usize> {
     let fd = &files[op.fd];
-    loop {
-        let result = match op.direction {
-            Direction::Read => {
-                // SAFETY: `Op::new` promises that the memory is valid and that nobody else looks at it meanwhile.
-                let buffer = unsafe { std::slice::from_raw_parts_mut(op.start, op.len) };
-                rustix::io::pread(fd, buffer, op.offset)
-            }
-            Direction::Write => {
-                // SAFETY: `Op::new` promises that the memory is valid and that nobody writes to it meanwhile.
-                let buffer = unsafe { std::slice::from_raw_parts(op.start, op.len) };
-                rustix::io::pwrite(fd, buffer, op.offset)
-            }
-        };
-        match result {
-            Err(rustix::io::Errno::INTR) => {}
-            result => return Ok(result?),
+    let moved = match op.direction {
+        Direction::Read => {
+            // SAFETY: `Op::new` promises that the memory is valid and that nobody else looks at it meanwhile.
+            let buffer = unsafe { std::slice::from_raw_parts_mut(op.start, op.len) };
+            rustix::io::pread(fd, buffer, op.offset)
         }
-    }
+        Direction::Write => {
+            // SAFETY: `Op::new` promises that the memory is valid and that nobody writes to it meanwhile.
+            let buffer = unsafe { std::slice::from_raw_parts(op.start, op.len) };
+            rustix::io::pwrite(fd, buffer, op.offset)
+        }
+    };
+    Ok(moved?)
 }

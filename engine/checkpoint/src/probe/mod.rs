@@ -5,7 +5,7 @@ mod page_cache;
 mod remembered;
 mod wish;
 
-use remembered::Drives;
+pub(crate) use remembered::{Drives, key_of};
 
 use crate::files::OpenFiles;
 use crate::io::BackendKind;
