@@ -149,7 +149,7 @@ impl Run {
             ahead: options.prefetch.unwrap_or(1),
             spill: options.spill,
             all_experts: options.all_experts,
-            rates: rates(&read, &work, &dataset),
+            rates: rates(&read, &work, &dataset, write_rate(&dir, &options, &checkpoint)),
         };
         let stage_costs = stage_costs(&stages);
         let mut layouts = layouts(&work, stage_costs, &options);
@@ -389,7 +389,7 @@ fn pair<T>(predicted: T, measured: T) -> Pair<T> {
 
 /// What this machine does, as far as it matters for the plan. Products are timed only for work that takes longer
 /// than timing them.
-fn rates(read: &ReadChoice, work: &Work<'_>, dataset: &Dataset) -> Rates {
+fn rates(read: &ReadChoice, work: &Work<'_>, dataset: &Dataset, write: Option<f64>) -> Rates {
     let usual = Rates::default();
     let flops = work.flops_per_token() as f64 * dataset.total_tokens() as f64;
     let timed = match flops > WORTH_TIMING {
@@ -401,10 +401,24 @@ fn rates(read: &ReadChoice, work: &Work<'_>, dataset: &Dataset) -> Rates {
     Rates {
         read: 1.0 / ((1.0 - cached) / from_drive + cached / PAGE_CACHE),
         flops: timed.unwrap_or(usual.flops),
+        write: write.unwrap_or(usual.write),
         measured: read.bytes_per_second.is_some() && timed.is_some(),
-        ..usual
     }
 }
+
+/// Bytes a second that the drive of the output folder takes, if that is known, or worth measuring.
+fn write_rate(dir: &Path, options: &EngineOptions, checkpoint: &Checkpoint) -> Option<f64> {
+    let folder = dir.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+    let known = sli_checkpoint::known_write_rate(folder);
+    let bytes: u64 = checkpoint.files().iter().map(|file| file.len).sum();
+    match options.spill {
+        [true] if known.is_none() && bytes > WORTH_WRITING => sli_checkpoint::write_rate(folder).ok(),
+        _ => known,
+    }
+}
+
+/// Checkpoints of more bytes make measuring the drive worth what is written for it.
+const WORTH_WRITING: u64 = 1 << 30;
 
 /// Floating point operations that take longer than timing a few products.
 const WORTH_TIMING: f64 = 1e11;

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use sli_checkpoint::{ArenaPool, SpillFile, SpillOptions};
+
 use super::cost::{Costs, UnitCost};
 use super::predict::{Prediction, Rates, predict};
 use crate::data::Dataset;
@@ -28,8 +30,11 @@ const SHARES: u64 = 8;
 /// A way must be that much faster than a simpler one.
 const FASTER: f64 = 0.99;
 
-/// What a second of the disk is worth where it is not what a run waits for.
-const DISK: f64 = 0.1;
+/// Bytes that stay in memory for every document whose hidden state is on disk.
+const DOCUMENT: u64 = 512;
+
+/// A way that takes as long must read less than this part of what a simpler one reads.
+const LESS: f64 = 0.9;
 
 /// A way that spills must be that much faster than one that does not.
 const SPILL: f64 = 0.75;
@@ -111,15 +116,14 @@ pub(crate) fn choose(layouts: &[&Costs], shape: &Shape<'_>) -> Result<(usize, Sc
 }
 
 impl Schedule {
-    /// Whether it is worth more than a simpler one. Spilling wears the drive, so it must gain more.
+    /// Whether it is worth more than a simpler one: faster, or as fast with less from the disk. Spilling wears the
+    /// drive, so it must gain more.
     fn beats(&self, simpler: &Schedule) -> bool {
+        let (own, other) = (&self.prediction, &simpler.prediction);
         let factor = if self.spill && !simpler.spill { SPILL } else { FASTER };
-        self.price() < factor * simpler.price()
-    }
-
-    /// Seconds; of two ways that take as long, the one that reads less is better.
-    fn price(&self) -> f64 {
-        self.prediction.seconds + DISK * self.prediction.disk_seconds
+        let reads_less = (own.read_bytes as f64) < LESS * other.read_bytes as f64;
+        let as_fast = own.seconds <= other.seconds / FASTER;
+        own.seconds < factor * other.seconds || (as_fast && reads_less && self.spill == simpler.spill)
     }
 }
 
@@ -228,7 +232,7 @@ impl<'a> Way<'a> {
             let most = self.room / SHARES * share;
             let (mut stays, mut bytes) = (vec![false; units.len()], 0);
             for (unit, stays) in units.iter().zip(&mut stays) {
-                let arena = sli_checkpoint::ArenaPool::window(&[unit.arena as usize], 1) as u64;
+                let arena = ArenaPool::window(&[unit.arena as usize], 1) as u64;
                 *stays = bytes + arena <= most;
                 bytes += if *stays { arena } else { 0 };
             }
@@ -301,7 +305,8 @@ impl<'a> Way<'a> {
         let slots: Vec<u64> = self.batches.iter().map(|batch| batch.state).collect();
         let all: u64 = self.batches.iter().map(|batch| batch.tokens).sum();
         let largest = slots.iter().copied().max().unwrap_or(0);
-        sli_checkpoint::SpillFile::memory(&slots) + largest + all * costs.index_per_token + 512 * dataset.len() as u64
+        let buffers = SpillFile::memory(&slots, SpillOptions::default());
+        buffers + largest + all * costs.index_per_token + DOCUMENT * dataset.len() as u64
     }
 }
 
@@ -370,7 +375,7 @@ fn arenas(costs: &Costs, stays: &[bool], slots: usize) -> u64 {
     let units = costs.units.iter().zip(stays).filter(|(_, stays)| !**stays);
     let lens: Vec<usize> = units.map(|(unit, _)| unit.arena as usize).collect();
     let groups = costs.units.iter().filter_map(|unit| unit.apart.as_ref()).map(|apart| apart.group).max();
-    sli_checkpoint::ArenaPool::window(&lens, slots) as u64 + slots as u64 * groups.unwrap_or(0)
+    ArenaPool::window(&lens, slots) as u64 + slots as u64 * groups.unwrap_or(0)
 }
 
 fn working(costs: &Costs, tokens: u64, chunk: u64) -> u64 {

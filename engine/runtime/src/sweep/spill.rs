@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use sli_checkpoint::{SpillBuffer, SpillError, SpillFile, SpillStats};
+use sli_checkpoint::{SpillBuffer, SpillError, SpillFile, SpillOptions, SpillStats};
 use sli_config::Diagnostic;
 use sli_model::{DType, StackValue};
 use sli_torch::{ByteView, Bytes, RowSet, RtValue, Tensor, TensorError};
@@ -60,7 +60,7 @@ impl Spill {
     pub(super) fn create(dir: &Path, bytes: &[u64]) -> Result<Spill> {
         let slots: Vec<u64> = bytes.iter().map(|bytes| bytes + PADDING).collect();
         Ok(Spill {
-            file: SpillFile::create(dir, &slots).map_err(spill_error)?,
+            file: SpillFile::create(dir, &slots, SpillOptions::default()).map_err(spill_error)?,
             records: slots.iter().map(|_| Vec::new()).collect(),
         })
     }
