@@ -23,6 +23,16 @@ pub(super) struct Arithmetic {
     pub(super) attention: f64,
 }
 
+impl Arithmetic {
+    /// The mean of two measurements.
+    pub(super) fn midpoint(self, other: Self) -> Self {
+        Self {
+            products: f64::midpoint(self.products, other.products),
+            attention: f64::midpoint(self.attention, other.attention),
+        }
+    }
+}
+
 /// What the program prints, as far as it is needed.
 #[derive(Deserialize)]
 struct Printed {

@@ -78,8 +78,8 @@ fn insert(document: &str, cells: &[String]) -> Option<String> {
     ))
 }
 
-/// The machine in a few words: cores, processor, what it multiplies bf16 with, the drive.
-pub(super) fn machine(threads: usize, drive_rates: &[f64]) -> String {
+/// The machine in a few words: cores, processor, what it multiplies bf16 with, the drive, and how busy others kept it.
+pub(super) fn machine(threads: usize, drive_rates: &[f64], others: f64) -> String {
     let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {
         let line = text.lines().find(|line| line.starts_with(name));
@@ -94,7 +94,7 @@ pub(super) fn machine(threads: usize, drive_rates: &[f64]) -> String {
         false => format!(", drive {:.2} GB/s", statistics::median(drive_rates)),
     };
     let (model, units) = (model.unwrap_or_default(), units(field("flags")));
-    format!("{threads} threads of {model} ({units}){drive}")
+    format!("{threads} threads of {model} ({units}){drive}; others used {others:.1} cores meanwhile")
 }
 
 /// The best units for bf16 products that a processor with these `flags` has.

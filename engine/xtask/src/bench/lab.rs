@@ -1,9 +1,10 @@
 //! What every measurement needs: the programs, the folder, and how one run of sli-pipe is made.
 
 use std::{
-    fs,
+    fmt, fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    str::FromStr,
     time::Instant,
 };
 
@@ -38,6 +39,28 @@ pub(super) struct Documents {
     pub(super) tokens: u64,
 }
 
+impl FromStr for Documents {
+    type Err = String;
+
+    /// Reads `16x128`: 16 documents of 128 tokens.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| text.parse().ok().filter(|number| *number > 0);
+        let numbers = text
+            .split_once('x')
+            .map(|(count, tokens)| (number(count), number(tokens)));
+        match numbers {
+            Some((Some(count), Some(tokens))) => Ok(Self { count, tokens }),
+            _ => Err("documents are given as COUNTxTOKENS, as `16x128`".into()),
+        }
+    }
+}
+
+impl fmt::Display for Documents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} × {} tokens", self.count, self.tokens)
+    }
+}
+
 impl Documents {
     /// Tokens of all.
     pub(super) fn total(self) -> u64 {
@@ -65,6 +88,7 @@ pub(super) struct Report {
     pub(super) disk: Disk,
     pub(super) memory: Memory,
     pub(super) plan: Plan,
+    pub(super) stages: Stages,
     #[serde(default)]
     pub(super) experts: Option<Experts>,
 }
@@ -98,6 +122,18 @@ pub(super) struct Plan {
     pub(super) micro_batch_tokens: u64,
     /// Bytes of one sweep over all that is read.
     pub(super) sweep_bytes: u64,
+}
+
+/// `stages` of the report.
+#[derive(Debug, Deserialize)]
+pub(super) struct Stages {
+    pub(super) score: Score,
+}
+
+/// What the stage `score` found.
+#[derive(Debug, Deserialize)]
+pub(super) struct Score {
+    pub(super) perplexity: f64,
 }
 
 /// `experts` of the report: bytes of experts that some token chose, and bytes read for experts.
@@ -196,4 +232,31 @@ pub(super) fn answer<T: for<'a> Deserialize<'a>>(program: &Path, text: &[u8]) ->
         program: program.display().to_string(),
         problem: error.to_string(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_read_and_shown() {
+        let documents: Documents = "16x128".parse().unwrap();
+        assert_eq!(
+            (documents.total(), documents.to_string().as_str()),
+            (2048, "16 × 128 tokens")
+        );
+        for wrong in ["16", "0x5", "x", "16x128x2", "a x b"] {
+            assert!(wrong.parse::<Documents>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_report_without_newer_fields_is_read() {
+        let text = r#"{"time": {"total_seconds": 1.5, "other": 1}, "disk": {"bytes": 10}, "memory": {"peak": 20},
+            "plan": {"micro_batch_tokens": 30, "sweep_bytes": 40}, "stages": {"score": {"perplexity": 50.5}}}"#;
+        let report: Report = answer("report".as_ref(), text.as_bytes()).unwrap();
+        assert!(report.time.startup_seconds.is_none() && report.experts.is_none());
+        let message = answer::<Report>("report".as_ref(), b"{}").unwrap_err().to_string();
+        assert!(message.contains("`report`") && message.contains("`time`"), "{message}");
+    }
 }

@@ -12,6 +12,7 @@ mod drive;
 mod generate;
 mod history;
 mod lab;
+mod load;
 mod measure;
 mod noise;
 mod peers;
@@ -26,7 +27,8 @@ use std::{fs, path::PathBuf, thread, time::Instant};
 use clap::Args;
 
 use self::{
-    lab::Lab,
+    lab::{Documents, Lab},
+    load::Load,
     rows::{Row, Rows, USUAL_SHAPE},
     shapes::Shape,
 };
@@ -50,6 +52,15 @@ pub(crate) struct Arguments {
     /// Run accelerate and AirLLM, too; the first time this fetches some GB of Python packages
     #[arg(long)]
     peers: bool,
+    /// The documents of row c, COUNTxTOKENS
+    #[arg(
+        long,
+        value_name = "DOCUMENTS",
+        default_value = "16x128",
+        requires = "peers",
+        conflicts_with = "record"
+    )]
+    peer_documents: Documents,
     /// The `sli-pipe` to measure, instead of one built from this checkout
     #[arg(long, value_name = "PATH")]
     bin: Option<PathBuf>,
@@ -98,15 +109,16 @@ pub(crate) fn run(workspace: &Workspace, arguments: &Arguments) -> Result<(), Fa
     let mut rows = Rows {
         lab,
         shape,
-        peers: arguments.peers,
+        peers: arguments.peers.then_some(arguments.peer_documents),
         drive_rates: Vec::new(),
     };
     let wanted = match arguments.rows.as_slice() {
         [] => &Row::USUAL,
         rows => rows,
     };
+    let load = Load::now();
     let measures = rows.measure(wanted)?;
-    let machine = history::machine(rows.lab.threads, &rows.drive_rates);
+    let machine = history::machine(rows.lab.threads, &rows.drive_rates, load.others(cores));
     say::line(format!("\n{machine}\n{}", measure::table(&measures)));
     if arguments.record {
         history::record(workspace, &measures, &machine, rows.lab.rounds)?;

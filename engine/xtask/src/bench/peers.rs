@@ -1,10 +1,12 @@
 //! Others who stream weights from the disk, over the same documents, each document alone as they do it.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Command};
+
+use serde::Deserialize;
 
 use super::{
     drive,
-    lab::{Lab, Task, timed},
+    lab::{Lab, Task, answer, timed},
 };
 use crate::{failure::Failure, python, say, steps, workspace::Workspace};
 
@@ -59,72 +61,133 @@ impl Peer {
     }
 }
 
-/// Runs the task in turn with sli-pipe and with every peer, cold; gives for each peer its time ÷ ours of every round,
-/// and what is to be known. A peer that cannot be made to run has no values, and the reason.
+/// What became of one peer.
+pub(super) struct Found {
+    /// Who.
+    pub(super) peer: Peer,
+    /// Its time ÷ ours, of every round; empty where it cannot run.
+    pub(super) ratios: Vec<f64>,
+    /// Circumstances, or why it cannot run.
+    pub(super) words: String,
+}
+
+/// The last line that the script prints, as far as it is needed.
+#[derive(Deserialize)]
+struct Printed {
+    perplexity: f64,
+}
+
+/// The script, ready to run over one task.
+struct Script<'a> {
+    lab: &'a Lab<'a>,
+    task: Task<'a>,
+    python: PathBuf,
+    documents: PathBuf,
+    /// Where AirLLM is installed, or why it is not.
+    airllm: Result<PathBuf, Failure>,
+}
+
+/// Runs the task in turn with sli-pipe and with every peer, cold.
 ///
 /// # Errors
-/// Those of sli-pipe and of the Python environment.
-pub(super) fn compare(lab: &Lab<'_>, task: Task<'_>) -> Result<Vec<(Peer, Vec<f64>, String)>, Failure> {
-    let python = python::ensure(lab.workspace)?;
-    let airllm = install(lab.workspace);
-    let packages = airllm.as_ref().ok();
-    let documents = lab.documents(task.model, task.documents)?;
-    let command = |peer: Peer, prepare: bool| {
-        let mut command = match prepare {
-            true => std::process::Command::new(&python),
-            false => task.limit.command(python.as_os_str()),
-        };
-        command.arg(lab.workspace.root().join(SCRIPT)).arg(peer.argument());
-        command.arg(task.model).arg(&documents);
-        command.args(["--threads", &lab.threads.to_string()]);
-        command.arg("--folder").arg(lab.folder.join(peer.argument()));
-        command.envs(packages.map(|folder| ("PYTHONPATH", folder)));
-        command.env("OMP_NUM_THREADS", lab.threads.to_string());
-        if prepare {
-            command.arg("--prepare");
-        }
-        command
+/// Those of sli-pipe and of the Python environment, and an interruption; a peer that fails has no ratios instead.
+pub(super) fn compare<'a>(lab: &'a Lab<'a>, task: Task<'a>) -> Result<Vec<Found>, Failure> {
+    let script = Script {
+        lab,
+        task,
+        python: python::ensure(lab.workspace)?,
+        documents: lab.documents(task.model, task.documents)?,
+        airllm: install(lab.workspace),
     };
     let mut found = Vec::new();
     for peer in Peer::ALL {
-        let refused = match (peer, &airllm) {
-            (Peer::AirLlm, Err(failure)) => Some(failure.to_string()),
-            _ => timed(&mut command(peer, true)).err().map(|failure| failure.to_string()),
-        };
-        found.push((peer, Vec::new(), refused));
+        say::line(format!("prepare {}, not timed", peer.name()));
+        let (ratios, words) = (Vec::new(), String::new());
+        let refused = refused(script.prepare(peer))?;
+        found.push((Found { peer, ratios, words }, refused));
     }
     for round in 1..=lab.rounds {
         drive::forget(task.model)?;
-        let ours = lab.run(task)?.wall;
-        for (peer, ratios, _) in found.iter_mut().filter(|(_, _, refused)| refused.is_none()) {
-            forget(lab, task, *peer)?;
-            let (theirs, output) = timed(&mut command(*peer, false))?;
-            let said = String::from_utf8_lossy(&output.stdout);
-            let said = said.lines().last().unwrap_or_default();
-            say::line(format!(
-                "  round {round}: sli-pipe {ours:.2} s, {} {theirs:.2} s {said}",
-                peer.name()
-            ));
-            ratios.push(theirs / ours);
+        let ours = lab.run(task)?;
+        let (our_time, our_perplexity) = (ours.wall, ours.report.stages.score.perplexity);
+        for (found, reason) in found.iter_mut().filter(|(_, reason)| reason.is_none()) {
+            let ran = script.run(found.peer);
+            let Ok((time, perplexity)) = ran else {
+                *reason = refused(ran.map(drop))?;
+                found.ratios.clear();
+                continue;
+            };
+            let name = found.peer.name();
+            say::line(format!("  round {round}: sli-pipe {our_time:.2} s, {name} {time:.2} s"));
+            found.ratios.push(time / our_time);
+            found.words = format!("perplexity {perplexity:.0}, ours {our_perplexity:.0}");
         }
     }
-    let words = |refused: Option<String>| refused.unwrap_or_else(|| "cold, whole processes".into());
-    Ok(found
-        .into_iter()
-        .map(|(peer, ratios, refused)| (peer, ratios, words(refused)))
-        .collect())
+    let last = |(found, reason): (Found, Option<String>)| match reason {
+        Some(words) => Found { words, ..found },
+        None => found,
+    };
+    Ok(found.into_iter().map(last).collect())
 }
 
-/// Drops the pages of what `peer` will read.
-fn forget(lab: &Lab<'_>, task: Task<'_>, peer: Peer) -> Result<(), Failure> {
-    drive::forget(task.model)?;
-    let mut folders: Vec<PathBuf> = vec![lab.folder.join(peer.argument())];
-    while let Some(folder) = folders.pop().filter(|folder| folder.exists()) {
-        drive::forget(&folder)?;
-        let entries = fs::read_dir(&folder).map_err(Failure::io("list", &folder))?;
-        folders.extend(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()));
+/// Why something did not work, if it did not; an interruption stays an error.
+fn refused(outcome: Result<(), Failure>) -> Result<Option<String>, Failure> {
+    match outcome {
+        Ok(()) => Ok(None),
+        Err(Failure::Interrupted) => Err(Failure::Interrupted),
+        Err(failure) => Ok(Some(failure.to_string())),
     }
-    Ok(())
+}
+
+impl Script<'_> {
+    /// Lets `peer` make the files that it keeps: AirLLM splits the checkpoint into layers.
+    fn prepare(&self, peer: Peer) -> Result<(), Failure> {
+        if let (Peer::AirLlm, Err(failure)) = (peer, &self.airllm) {
+            let program = "pip".to_owned();
+            let problem = failure.to_string();
+            return Err(Failure::Answer { program, problem });
+        }
+        let command = Command::new(&self.python);
+        timed(self.with_arguments(command, peer).arg("--prepare")).map(drop)
+    }
+
+    /// Runs `peer` cold under the task's limit; gives its seconds and its perplexity.
+    fn run(&self, peer: Peer) -> Result<(f64, f64), Failure> {
+        self.forget(peer)?;
+        let command = self.task.limit.command(self.python.as_os_str());
+        let (time, output) = timed(&mut self.with_arguments(command, peer))?;
+        let last = output.stdout.trim_ascii_end().rsplit(|byte| *byte == b'\n').next();
+        let printed: Printed = answer(SCRIPT.as_ref(), last.unwrap_or_default())?;
+        Ok((time, printed.perplexity))
+    }
+
+    fn with_arguments(&self, mut command: Command, peer: Peer) -> Command {
+        command.arg(self.lab.workspace.root().join(SCRIPT)).arg(peer.argument());
+        command.arg(self.task.model).arg(&self.documents);
+        command.args(["--threads", &self.lab.threads.to_string()]);
+        command.arg("--folder").arg(self.folder(peer));
+        command.envs(self.airllm.as_ref().ok().map(|folder| ("PYTHONPATH", folder)));
+        command.env("OMP_NUM_THREADS", self.lab.threads.to_string());
+        command
+    }
+
+    /// Where the files of `peer` for this checkpoint lie.
+    fn folder(&self, peer: Peer) -> PathBuf {
+        let model = self.task.model.file_name().unwrap_or_default().to_string_lossy();
+        self.lab.folder.join(format!("{model}.{}", peer.argument()))
+    }
+
+    /// Drops the pages of what `peer` will read.
+    fn forget(&self, peer: Peer) -> Result<(), Failure> {
+        drive::forget(self.task.model)?;
+        let mut folders = vec![self.folder(peer)];
+        while let Some(folder) = folders.pop() {
+            drive::forget(&folder)?;
+            let entries = fs::read_dir(&folder).map_err(Failure::io("list", &folder))?;
+            folders.extend(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()));
+        }
+        Ok(())
+    }
 }
 
 /// Installs AirLLM beside the environment of the reference scripts, and returns the folder.
@@ -151,4 +214,20 @@ fn install(workspace: &Workspace) -> Result<PathBuf, Failure> {
     fs::rename(&aside, &folder).map_err(Failure::io("rename", &aside))?;
     fs::write(&stamp, wanted).map_err(Failure::io("write", &stamp))?;
     Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_fails_has_a_reason_and_an_interruption_stops_all() {
+        let failed = Failure::Step {
+            command: "python peer.py".into(),
+            status: "signal: 9".into(),
+        };
+        assert!(refused(Err(failed)).unwrap().unwrap().contains("signal: 9"));
+        assert_eq!(refused(Ok(())).unwrap(), None);
+        assert!(matches!(refused(Err(Failure::Interrupted)), Err(Failure::Interrupted)));
+    }
 }

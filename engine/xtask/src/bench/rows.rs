@@ -56,8 +56,8 @@ pub(super) struct Rows<'a> {
     pub(super) lab: Lab<'a>,
     /// The shape of rows a, b, c and e.
     pub(super) shape: Shape,
-    /// Whether others are run, too.
-    pub(super) peers: bool,
+    /// What the others of row c are given; `None` where they are not run.
+    pub(super) peers: Option<Documents>,
     /// Rates of the drive that were met, 10⁹ bytes a second.
     pub(super) drive_rates: Vec<f64>,
 }
@@ -127,23 +127,28 @@ impl Rows<'_> {
             note,
             command: format!("{} --peers", Row::C.command()),
         };
-        if !self.peers {
+        let Some(documents) = self.peers else {
             let blank = |peer| measure(peer, Vec::new(), "measured with --peers".into());
             return Ok(Peer::ALL.map(blank).into());
-        }
+        };
         let limit = Limit::of(SMALL.0);
         let model = generate::ensure(self.lab.workspace, &self.shape, &self.lab.folder)?;
         let task = Task {
             model: &model,
-            documents: Documents { count: 16, tokens: 128 },
+            documents,
             memory: SMALL.1,
             limit: &limit,
         };
         let found = peers::compare(&self.lab, task)?;
-        let note = |words: String| format!("16 documents of 128 tokens, {limit}; {words}");
         Ok(found
             .into_iter()
-            .map(|(peer, values, words)| measure(peer, values, note(words)))
+            .map(|found| {
+                measure(
+                    found.peer,
+                    found.ratios,
+                    format!("{documents}, {limit}; {}", found.words),
+                )
+            })
             .collect())
     }
 

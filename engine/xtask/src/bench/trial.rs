@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{failure::Failure, say};
 
-/// One round: what the machine could do, and what sli-pipe did.
+/// One round: what sli-pipe did, and what the machine could do, on average just before and just after.
 #[derive(Debug)]
 struct Round {
     /// 10⁹ bytes a second.
@@ -80,19 +80,25 @@ impl Trial {
         drive::forget(task.model)?;
         let micro = lab.run(task)?.report.plan.micro_batch_tokens;
         let drive = Drive::open(task.model)?;
-        let mut rounds = Vec::new();
+        let limits = || {
+            Ok((
+                drive.measure()?,
+                arithmetic::measure(lab, shape, task.documents, micro)?,
+            ))
+        };
+        let (mut rounds, mut before) = (Vec::new(), limits()?);
         for number in 1..=lab.rounds {
-            let rate = drive.measure()?;
-            let arithmetic = arithmetic::measure(lab, shape, task.documents, micro)?;
             drive::forget(task.model)?;
             let ran = lab.run(task)?;
+            let after = limits()?;
             let round = Round {
-                drive: rate,
-                arithmetic,
+                drive: f64::midpoint(before.0, after.0),
+                arithmetic: before.1.midpoint(after.1),
                 ran,
             };
             say::line(format!("  round {number}: {round}"));
             rounds.push(round);
+            before = after;
         }
         let peak = rounds.iter().map(|round| round.ran.report.memory.peak).max();
         let note = format!(
@@ -134,7 +140,7 @@ mod tests {
     fn round(wall: f64, total: f64, products: f64) -> Round {
         let report = format!(
             r#"{{"time": {{"total_seconds": {total}}}, "disk": {{"bytes": 4000000000}}, "memory": {{"peak": 1}},
-                "plan": {{"micro_batch_tokens": 1, "sweep_bytes": 2000000000}}}}"#
+                "plan": {{"micro_batch_tokens": 1, "sweep_bytes": 2000000000}}, "stages": {{"score": {{"perplexity": 1}}}}}}"#
         );
         Round {
             drive: 2.0,
