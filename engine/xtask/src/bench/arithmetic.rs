@@ -5,7 +5,8 @@ use std::process::Command;
 use serde::Deserialize;
 
 use super::{
-    lab::{Documents, Lab, answer, timed},
+    lab::{Documents, Lab, timed},
+    report::answer,
     shapes::Shape,
 };
 use crate::failure::Failure;

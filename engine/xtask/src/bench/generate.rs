@@ -15,29 +15,9 @@ use serde_json::{Map, json};
 use super::{
     noise::{self, Table},
     shapes::{Fill, Shape, TensorSpec},
+    shards::{BLOCK, SHARD_BYTES, Shard, shards},
 };
 use crate::{failure::Failure, interrupt, say, workspace::Workspace};
-
-/// Largest shard in bytes, a tensor larger than that apart.
-const SHARD_BYTES: u64 = 1_000_000_000;
-
-/// Elements that one thread makes and writes at a time: 8 MiB of bf16.
-const BLOCK: u64 = 4 << 20;
-
-/// One file of a checkpoint: its tensors in order, back to back behind the header.
-#[derive(Debug)]
-struct Shard {
-    file: String,
-    tensors: Vec<TensorSpec>,
-    header: Vec<u8>,
-}
-
-impl Shard {
-    /// Bytes of the file.
-    fn bytes(&self) -> u64 {
-        self.header.len() as u64 + self.tensors.iter().map(TensorSpec::bytes).sum::<u64>()
-    }
-}
 
 /// Makes the checkpoint of `shape` in `folder` unless it is there and whole, and returns its own folder.
 ///
@@ -79,73 +59,6 @@ fn is_whole(folder: &Path, shape: &Shape, shards: &[Shard]) -> bool {
             .all(|shard| fs::metadata(folder.join(&shard.file)).is_ok_and(|data| data.len() == shard.bytes()))
 }
 
-/// The tensors in files of at most `limit` bytes each.
-fn shards(shape: &Shape, limit: u64) -> Vec<Shard> {
-    let mut groups: Vec<Vec<TensorSpec>> = Vec::new();
-    let mut room = 0;
-    for tensor in shape.tensors() {
-        match groups.last_mut() {
-            Some(group) if tensor.bytes() <= room => {
-                room -= tensor.bytes();
-                group.push(tensor);
-            }
-            _ => {
-                room = limit.saturating_sub(tensor.bytes());
-                groups.push(vec![tensor]);
-            }
-        }
-    }
-    let count = groups.len();
-    let shard = |(at, tensors): (usize, Vec<TensorSpec>)| Shard {
-        file: format!("model-{:05}-of-{count:05}.safetensors", at + 1),
-        header: header(&tensors),
-        tensors,
-    };
-    groups.into_iter().enumerate().map(shard).collect()
-}
-
-/// The head of a safetensors file: the length of the JSON in 8 bytes, the JSON, spaces up to a multiple of 8.
-fn header(tensors: &[TensorSpec]) -> Vec<u8> {
-    let mut fields = Map::new();
-    fields.insert("__metadata__".into(), json!({"format": "pt"}));
-    let mut at = 0;
-    for tensor in tensors {
-        let end = at + tensor.bytes();
-        let field = json!({"dtype": "BF16", "shape": tensor.dims, "data_offsets": [at, end]});
-        fields.insert(tensor.name.clone(), field);
-        at = end;
-    }
-    let mut text = serde_json::Value::Object(fields).to_string();
-    text.push_str(&" ".repeat(text.len().next_multiple_of(8) - text.len()));
-    let mut bytes = (text.len() as u64).to_le_bytes().to_vec();
-    bytes.extend(text.into_bytes());
-    bytes
-}
-
-/// A part of one tensor that one thread makes.
-struct Block {
-    tensor: usize,
-    start: u64,
-    elements: u64,
-    offset: u64,
-}
-
-fn blocks(shard: &Shard) -> Vec<Block> {
-    let (mut blocks, mut offset) = (Vec::new(), shard.header.len() as u64);
-    for (tensor, spec) in shard.tensors.iter().enumerate() {
-        for start in (0..spec.elements()).step_by(BLOCK as usize) {
-            blocks.push(Block {
-                tensor,
-                start,
-                elements: BLOCK.min(spec.elements() - start),
-                offset: offset + 2 * start,
-            });
-        }
-        offset += spec.bytes();
-    }
-    blocks
-}
-
 /// Writes one shard with all threads, and waits until the disk has it. `seed` is the number of its first tensor.
 fn write_shard(shard: &Shard, folder: &Path, table: &Table, seed: u64) -> Result<(), Failure> {
     let path = folder.join(&shard.file);
@@ -158,7 +71,7 @@ fn write_shard(shard: &Shard, folder: &Path, table: &Table, seed: u64) -> Result
             Fill::Normal(std) => Some(table.scaled(std)),
         })
         .collect();
-    let (blocks, next) = (blocks(shard), AtomicUsize::new(0));
+    let (blocks, next) = (shard.blocks(), AtomicUsize::new(0));
     let work = || -> Result<(), Failure> {
         let mut buffer = vec![0; 2 * BLOCK as usize];
         while let Some(block) = blocks.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -256,21 +169,6 @@ mod tests {
             let ones = tensor.data().chunks(2).all(|two| two == [0x80, 0x3f]);
             assert_eq!(ones, spec.fill == Fill::Ones, "{}", spec.name);
         }
-    }
-
-    #[test]
-    fn shards_keep_to_their_limit_and_lose_nothing() {
-        let (_, shape) = small();
-        let shards = shards(&shape, 10_000);
-        assert!(shards.len() > 2 && shards.iter().all(|shard| shard.header.len() % 8 == 0));
-        let size = |shard: &Shard| shard.tensors.iter().map(TensorSpec::bytes).sum::<u64>();
-        assert!(
-            shards
-                .iter()
-                .all(|shard| size(shard) <= 10_000 || shard.tensors.len() == 1)
-        );
-        let kept: Vec<TensorSpec> = shards.into_iter().flat_map(|shard| shard.tensors).collect();
-        assert_eq!(kept, shape.tensors());
     }
 
     #[test]

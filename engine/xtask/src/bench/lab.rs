@@ -8,10 +8,12 @@ use std::{
     time::Instant,
 };
 
-use serde::Deserialize;
 use serde_json::json;
 
-use super::cgroup::Limit;
+use super::{
+    cgroup::Limit,
+    report::{Printed, Report, answer},
+};
 use crate::{failure::Failure, interrupt, say, workspace::Workspace};
 
 /// The programs that are measured, and where.
@@ -30,7 +32,7 @@ pub(super) struct Lab<'a> {
     pub(super) rounds: usize,
 }
 
-/// Documents of random tokens, all of one length.
+/// Documents of random tokens, all of one length; `16x128` in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Documents {
     /// How many.
@@ -57,7 +59,7 @@ impl FromStr for Documents {
 
 impl fmt::Display for Documents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} × {} tokens", self.count, self.tokens)
+        write!(f, "{}x{}", self.count, self.tokens)
     }
 }
 
@@ -81,78 +83,11 @@ pub(super) struct Task<'a> {
     pub(super) limit: &'a Limit,
 }
 
-/// What `report.json` says, as far as it is needed. What an older program does not tell is `None`.
-#[derive(Debug, Deserialize)]
-pub(super) struct Report {
-    pub(super) time: Times,
-    pub(super) disk: Disk,
-    pub(super) memory: Memory,
-    pub(super) plan: Plan,
-    pub(super) stages: Stages,
-    #[serde(default)]
-    pub(super) experts: Option<Experts>,
-}
-
-/// `time` of the report.
-#[derive(Debug, Deserialize)]
-pub(super) struct Times {
-    /// From the first read to the last output.
-    pub(super) total_seconds: f64,
-    /// From the start of the process to the first layer that computes.
-    #[serde(default)]
-    pub(super) startup_seconds: Option<f64>,
-}
-
-/// `disk` of the report.
-#[derive(Debug, Deserialize)]
-pub(super) struct Disk {
-    pub(super) bytes: u64,
-}
-
-/// `memory` of the report.
-#[derive(Debug, Deserialize)]
-pub(super) struct Memory {
-    /// The most bytes that were resident.
-    pub(super) peak: u64,
-}
-
-/// `plan` of the report.
-#[derive(Debug, Deserialize)]
-pub(super) struct Plan {
-    pub(super) micro_batch_tokens: u64,
-    /// Bytes of one sweep over all that is read.
-    pub(super) sweep_bytes: u64,
-}
-
-/// `stages` of the report.
-#[derive(Debug, Deserialize)]
-pub(super) struct Stages {
-    pub(super) score: Score,
-}
-
-/// What the stage `score` found.
-#[derive(Debug, Deserialize)]
-pub(super) struct Score {
-    pub(super) perplexity: f64,
-}
-
-/// `experts` of the report: bytes of experts that some token chose, and bytes read for experts.
-#[derive(Debug, Deserialize)]
-pub(super) struct Experts {
-    pub(super) hit_bytes: u64,
-    pub(super) read_bytes: u64,
-}
-
 /// One run: how long the whole process took, and what it reported.
 #[derive(Debug)]
 pub(super) struct Ran {
     pub(super) wall: f64,
     pub(super) report: Report,
-}
-
-#[derive(Deserialize)]
-struct Printed {
-    report: Report,
 }
 
 impl Lab<'_> {
@@ -226,14 +161,6 @@ pub(super) fn timed(command: &mut Command) -> Result<(f64, Output), Failure> {
     Ok((wall, output))
 }
 
-/// What `program` printed, as JSON.
-pub(super) fn answer<T: for<'a> Deserialize<'a>>(program: &Path, text: &[u8]) -> Result<T, Failure> {
-    serde_json::from_slice(text).map_err(|error| Failure::Answer {
-        program: program.display().to_string(),
-        problem: error.to_string(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,22 +168,9 @@ mod tests {
     #[test]
     fn documents_are_read_and_shown() {
         let documents: Documents = "16x128".parse().unwrap();
-        assert_eq!(
-            (documents.total(), documents.to_string().as_str()),
-            (2048, "16 × 128 tokens")
-        );
+        assert_eq!((documents.total(), documents.to_string().as_str()), (2048, "16x128"));
         for wrong in ["16", "0x5", "x", "16x128x2", "a x b"] {
             assert!(wrong.parse::<Documents>().is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_report_without_newer_fields_is_read() {
-        let text = r#"{"time": {"total_seconds": 1.5, "other": 1}, "disk": {"bytes": 10}, "memory": {"peak": 20},
-            "plan": {"micro_batch_tokens": 30, "sweep_bytes": 40}, "stages": {"score": {"perplexity": 50.5}}}"#;
-        let report: Report = answer("report".as_ref(), text.as_bytes()).unwrap();
-        assert!(report.time.startup_seconds.is_none() && report.experts.is_none());
-        let message = answer::<Report>("report".as_ref(), b"{}").unwrap_err().to_string();
-        assert!(message.contains("`report`") && message.contains("`time`"), "{message}");
     }
 }

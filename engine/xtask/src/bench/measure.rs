@@ -90,7 +90,7 @@ impl Measure {
 pub(super) fn table(measures: &[Measure]) -> String {
     let mut table = Table::new();
     table
-        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .load_preset(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled)
         .set_header(["", "what", "target", "median", "range", "", "again with"]);
     for measure in measures {
@@ -109,10 +109,11 @@ pub(super) fn table(measures: &[Measure]) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let notes = measures
-        .iter()
-        .map(|measure| format!("{}: {}\n", measure.key, measure.note));
-    format!("{table}\n{}", notes.collect::<String>())
+    let notes = measures.chunk_by(|a, b| a.note == b.note).map(|alike| {
+        let keys: Vec<&str> = alike.iter().map(|measure| measure.key).collect();
+        format!("{}: {}\n", keys.join(", "), alike[0].note)
+    });
+    format!("{table}\n\n{}", notes.collect::<String>())
 }
 
 #[cfg(test)]

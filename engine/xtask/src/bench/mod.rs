@@ -16,9 +16,12 @@ mod load;
 mod measure;
 mod noise;
 mod peers;
+mod report;
 mod ring;
 mod rows;
 mod shapes;
+mod shards;
+mod single;
 mod statistics;
 mod trial;
 
@@ -29,7 +32,7 @@ use clap::Args;
 use self::{
     lab::{Documents, Lab},
     load::Load,
-    rows::{Row, Rows, USUAL_SHAPE},
+    rows::{PEER_DOCUMENTS, Row, Rows, USUAL_SHAPE},
     shapes::Shape,
 };
 use crate::{failure::Failure, say, workspace::Workspace};
@@ -56,7 +59,7 @@ pub(crate) struct Arguments {
     #[arg(
         long,
         value_name = "DOCUMENTS",
-        default_value = "16x128",
+        default_value_t = PEER_DOCUMENTS,
         requires = "peers",
         conflicts_with = "record"
     )]

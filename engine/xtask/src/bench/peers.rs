@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use super::{
     drive,
-    lab::{Lab, Task, answer, timed},
+    lab::{Lab, Task, timed},
+    report::answer,
 };
 use crate::{failure::Failure, python, say, steps, workspace::Workspace};
 
