@@ -15,6 +15,9 @@ use crate::failure::Failure;
 /// micro-batches anyway.
 const SAMPLE: u64 = 1024;
 
+/// Layers whose weights differ: two are beyond every cache already, and more take long to make.
+const DISTINCT: u64 = 2;
+
 /// Seconds of libtorch for all tokens, the best micro-batch's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Arithmetic {
@@ -65,6 +68,7 @@ pub(super) fn measure(lab: &Lab<'_>, shape: &Shape, documents: Documents, micro:
         ("tokens", sample.count * sample.tokens),
         ("threads", lab.threads as u64),
         ("rounds", 1),
+        ("distinct", DISTINCT),
     ] {
         command.arg(format!("{key}={value}"));
     }

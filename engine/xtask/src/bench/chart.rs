@@ -10,17 +10,17 @@ use plotters::{
 use super::measure::Measure;
 use crate::failure::Failure;
 
-/// Bars end here; twice the target is good enough for a picture.
-const LONGEST: f64 = 2.0;
+/// Bars end here; half as much again as the target is good enough for a picture.
+const LONGEST: f64 = 1.5;
 
 /// Size of a bar with its surroundings, and of the rest, in points.
-const BAR: (u32, u32) = (860, 34);
+const BAR: (u32, u32) = (1000, 34);
 
 /// Where bars start: what stands left of it is the words.
-const LEFT: i32 = 360;
+const LEFT: i32 = 520;
 
 /// Where a bar that reaches its target ends.
-const GOAL: i32 = LEFT + 250;
+const GOAL: i32 = LEFT + 200;
 
 /// Writes the chart of the measures that have values.
 ///
@@ -56,7 +56,7 @@ fn draw(area: &Area<'_>, shown: &[(&Measure, f64)]) -> Result<(), Box<dyn std::e
             .color(&RGBColor(40, 40, 40))
     };
     let bottom = 40 + BAR.1 as i32 * shown.len() as i32;
-    area.draw(&Text::new("target", (GOAL, 18), words(13.0, HPos::Center)))?;
+    area.draw(&Text::new("target", (GOAL, 18), words(15.0, HPos::Center)))?;
     for (at, (measure, median)) in shown.iter().enumerate() {
         let middle = 40 + BAR.1 as i32 * at as i32 + BAR.1 as i32 / 2;
         let reached = measure.target.reached(*median).min(LONGEST);
@@ -71,9 +71,9 @@ fn draw(area: &Area<'_>, shown: &[(&Measure, f64)]) -> Result<(), Box<dyn std::e
             colour.filled(),
         ))?;
         let label = format!("{}: {}", measure.key, short(&measure.what));
-        area.draw(&Text::new(label, (LEFT - 8, middle), words(12.0, HPos::Right)))?;
+        area.draw(&Text::new(label, (LEFT - 8, middle), words(14.0, HPos::Right)))?;
         let value = format!("{} ({})", measure.median(), measure.wanted());
-        area.draw(&Text::new(value, (end.max(GOAL) + 8, middle), words(12.0, HPos::Left)))?;
+        area.draw(&Text::new(value, (end.max(GOAL) + 8, middle), words(14.0, HPos::Left)))?;
     }
     let line = vec![(GOAL, 30), (GOAL, bottom)];
     area.draw(&PathElement::new(line, RGBColor(40, 40, 40).stroke_width(2)))?;
@@ -82,7 +82,7 @@ fn draw(area: &Area<'_>, shown: &[(&Measure, f64)]) -> Result<(), Box<dyn std::e
 
 /// As much of `text` as fits beside a bar.
 fn short(text: &str) -> String {
-    const ROOM: usize = 50;
+    const ROOM: usize = 66;
     match text.char_indices().nth(ROOM) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),
@@ -117,7 +117,7 @@ mod tests {
         // background and two bars; the missed one is half as long as the target
         assert_eq!(text.matches("<rect").count(), 3, "{text}");
         assert!(
-            text.contains(r#"width="125""#) && text.contains(r#"width="500""#),
+            text.contains(r#"width="100""#) && text.contains(r#"width="300""#),
             "{text}"
         );
         assert!(text.trim_end().ends_with("</svg>"));

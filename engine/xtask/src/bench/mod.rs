@@ -61,7 +61,6 @@ pub(crate) struct Arguments {
         value_name = "DOCUMENTS",
         default_value_t = PEER_DOCUMENTS,
         requires = "peers",
-        conflicts_with = "record"
     )]
     peer_documents: Documents,
     /// The `sli-pipe` to measure, instead of one built from this checkout
@@ -79,8 +78,8 @@ pub(crate) struct Arguments {
     /// Only make the random checkpoint of the shape, and say where it lies
     #[arg(long)]
     make_only: bool,
-    /// Write the chart and a row of the history in `docs/`
-    #[arg(long)]
+    /// Write the chart and a row of the history in `docs/`: of this checkout, with the usual documents
+    #[arg(long, conflicts_with_all = ["bin", "products", "peer_documents", "quick"])]
     record: bool,
 }
 

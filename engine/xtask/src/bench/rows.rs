@@ -102,7 +102,7 @@ impl Rows<'_> {
             measures.push(over_limit(
                 &trial,
                 "d-limit",
-                "128 tokens, 13.5 GB",
+                "13.5 GB, 128 tokens",
                 Row::D.command(&self.shape),
             ));
         }
@@ -189,7 +189,7 @@ fn rates(trial: &Trial, keys: [&'static str; 2], command: String) -> [Measure; 2
 fn over_limit(trial: &Trial, key: &'static str, what: &str, command: String) -> Measure {
     Measure {
         key,
-        what: format!("time of the process ÷ the longer of disk and products, {what}"),
+        what: format!("time ÷ the longer of disk and products, {what}"),
         target: Target::AtMost(1.1),
         unit: "",
         values: trial.over_limits(),

@@ -113,8 +113,8 @@ impl Rows<'_> {
         let tokens = tokens.map(|((_, count), time)| (512.0 * count as f64, time)).collect();
         let command = Row::G.command(&self.shape);
         Ok([
-            straight("g-layers", "from 4 to 16 layers (4096 tokens)", layers, command.clone()),
-            straight("g-tokens", "from 1 k to 16 k tokens (4 layers)", tokens, command),
+            straight("g-layers", "4 to 16 layers (4096 tokens)", layers, command.clone()),
+            straight("g-tokens", "1 k to 16 k tokens (4 layers)", tokens, command),
         ])
     }
 }
@@ -124,7 +124,7 @@ fn straight(key: &'static str, what: &str, points: Vec<(f64, f64)>, command: Str
     let times: Vec<String> = points.iter().map(|(n, t)| format!("{n}: {t:.2} s")).collect();
     Measure {
         key,
-        what: format!("largest deviation from a straight line, {what}"),
+        what: format!("deviation from a straight line, {what}"),
         target: Target::AtMost(5.0),
         unit: " %",
         values: vec![100.0 * statistics::deviation(&points)],
