@@ -87,7 +87,7 @@ pub(super) fn measure(lab: &Lab<'_>, shape: &Shape, documents: Documents, micro:
 }
 
 /// The documents to measure, and how often they stand for themselves in `all`.
-fn sample(all: Documents) -> (Documents, f64) {
+pub(super) fn sample(all: Documents) -> (Documents, f64) {
     let count = (SAMPLE / all.tokens).clamp(1, all.count);
     let part = Documents { count, ..all };
     (part, all.count as f64 / count as f64)

@@ -65,8 +65,8 @@ impl std::fmt::Display for Round {
 }
 
 impl Trial {
-    /// Runs `lab.rounds` rounds of `task`, cold, after a run that does not count: it tells the micro-batch, and a
-    /// program that keeps measurements of the drive makes them there.
+    /// Runs `lab.rounds` rounds of `task`, cold, after a short run that does not count: it tells the micro-batch, and
+    /// a program that keeps measurements of the drive makes them there.
     ///
     /// # Errors
     /// Those of the programs.
@@ -78,7 +78,8 @@ impl Trial {
             task.limit
         ));
         drive::forget(task.model)?;
-        let micro = lab.run(task)?.report.plan.micro_batch_tokens;
+        let (documents, _) = arithmetic::sample(task.documents);
+        let micro = lab.run(Task { documents, ..task })?.report.plan.micro_batch_tokens;
         let drive = Drive::open(task.model)?;
         let limits = || {
             Ok((
