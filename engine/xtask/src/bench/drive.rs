@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
+    io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
@@ -170,6 +171,16 @@ pub(super) fn forget(folder: &Path) -> Result<(), Failure> {
         file.sync_all().map_err(Failure::io("write", &path))?;
         let dropped = fadvise(&file, 0, None, Advice::DontNeed);
         dropped.map_err(|error| Failure::io("drop the cached pages of", &path)(error.into()))?;
+    }
+    Ok(())
+}
+
+/// Reads the weights in `folder` into the page cache, which a program that reads past it would not do.
+pub(super) fn warm(folder: &Path) -> Result<(), Failure> {
+    for path in weights(folder)? {
+        interrupt::check()?;
+        let mut file = File::open(&path).map_err(Failure::io("open", &path))?;
+        io::copy(&mut file, &mut io::sink()).map_err(Failure::io("read", &path))?;
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ impl Rows<'_> {
             memory: "4GiB",
             limit: &Limit::None,
         };
+        drive::warm(&model)?;
         self.lab.run(task)?;
         let rans: Vec<Ran> = (0..2 * self.lab.rounds)
             .map(|_| self.lab.run(task))
