@@ -109,6 +109,22 @@ pub(crate) enum Failure {
         /// How it ended.
         status: String,
     },
+    /// A shape of the benchmarks cannot be used.
+    #[error("the shape `{name}` cannot be used: {problem}. Shapes are `config.json` files in `tests/bench/shapes/`.")]
+    Shape {
+        /// Its name.
+        name: String,
+        /// What is wrong, as a clause.
+        problem: String,
+    },
+    /// What a program or a file says is not what was expected.
+    #[error("what `{program}` says cannot be read: {problem}. Take one of this checkout.")]
+    Answer {
+        /// The program or the file.
+        program: String,
+        /// What is wrong, as a clause.
+        problem: String,
+    },
     /// The user or the system asked to stop.
     #[error("interrupted. Run the same command again: finished downloads are kept.")]
     Interrupted,
@@ -133,7 +149,8 @@ impl Failure {
 fn io_remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "Free some disk space (set-up needs about 1.2 GB while it runs) and run the command again."
+            "Free some disk space (set-up needs about 1.2 GB while it runs, `bench` about 8 GB, with row d 22 GB) and \
+             run the command again."
         }
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
             "Make the folder writable for this user and run the command again."

@@ -4,6 +4,8 @@
 //! Each command is one module; [`bundle`] holds the one way in which foreign files come into the
 //! project (download, verify, unpack aside, rename).
 
+#[cfg(target_os = "linux")]
+mod bench;
 mod bundle;
 mod failure;
 mod fetch;
@@ -50,6 +52,9 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Measure how near runs come to the limits of drive and arithmetic
+    #[cfg(target_os = "linux")]
+    Bench(bench::Arguments),
     /// Make the Python environment of the reference scripts in `.deps/venv`
     Python,
     /// Make the parity fixtures again, with transformers
@@ -74,6 +79,8 @@ fn run(command: &Command, workspace: &Workspace) -> Result<(), Failure> {
         Command::Models => models::ensure(workspace),
         Command::Generate { check: false } => generated::write(workspace),
         Command::Generate { check: true } => generated::check(workspace),
+        #[cfg(target_os = "linux")]
+        Command::Bench(arguments) => bench::run(workspace, arguments),
         Command::Python => python::ensure(workspace).map(drop),
         Command::Parity { arguments } => python::script(workspace, "tests/parity/generate.py", arguments),
         Command::QuickstartModel { arguments } => python::script(workspace, "pipelines/quickstart/train.py", arguments),

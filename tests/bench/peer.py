@@ -1,25 +1,26 @@
-"""Scores documents with accelerate's disk offload, for comparison with `sli-pipe run` and its `score` stage:
+"""Scores documents with another program that streams weights from the disk, for comparison with `sli-pipe run` and its
+`score` stage:
 
-    python tests/bench/accelerate_offload.py MODEL_DIR DOCS.jsonl [--batch-tokens 16384] [--max-memory 900MiB] [--out FILE]
+    python tests/bench/peer.py accelerate MODEL_DIR DOCS.jsonl --folder DIR [--batch-tokens 1] [--out FILE]
+    python tests/bench/peer.py airllm MODEL_DIR DOCS.jsonl --folder DIR --prepare     # splits the checkpoint, once
 
-All layers stay on disk and are read for each batch; the embedding and the head stay in memory. With --max-memory
-accelerate itself decides what stays in memory instead. A batch holds up to --batch-tokens tokens, padding included: give
-all tokens of the documents for one pass over the weights. Documents are rows with `text` or `input_ids`.
+`cargo xtask bench --rows c --peers` calls it. Documents are rows with `text` or `input_ids`. A batch holds up to
+--batch-tokens tokens, padding included; the default gives each document alone.
+
+accelerate: all layers stay on disk and are read for each batch, the embedding and the head stay in memory; with
+--max-memory accelerate itself decides what stays. airllm: everything is read for each batch, from the layers it split.
 """
 
 import argparse
 import json
 import math
 import resource
-import tempfile
 import time
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from accelerate import infer_auto_device_map, init_empty_weights
 from tokenizers import Tokenizer
-from transformers import AutoConfig, AutoModelForCausalLM
 
 HEAD_TOKENS = 512  # rows of logits in memory at once
 
@@ -47,19 +48,32 @@ def batches(documents: list, limit: int) -> list[list]:
     return made + [current] if current else made
 
 
-def load(folder: Path, max_memory: str | None, offload: str):
-    config = AutoConfig.from_pretrained(folder)
-    if max_memory:
+def with_accelerate(args):
+    from accelerate import infer_auto_device_map, init_empty_weights
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(args.model)
+    if args.max_memory:
         with init_empty_weights():
             empty = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
         split = empty._no_split_modules
-        device_map = infer_auto_device_map(empty, {"cpu": max_memory}, split, dtype=torch.bfloat16)
+        device_map = infer_auto_device_map(empty, {"cpu": args.max_memory}, split, dtype=torch.bfloat16)
     else:
         device_map = {"model.embed_tokens": "cpu", "model.norm": "cpu", "model.rotary_emb": "cpu", "lm_head": "cpu"}
         device_map |= {f"model.layers.{i}": "disk" for i in range(config.num_hidden_layers)}
     return AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.bfloat16, device_map=device_map, offload_folder=offload
+        args.model, dtype=torch.bfloat16, device_map=device_map, offload_folder=args.folder
     ).eval()
+
+
+def with_airllm(args):
+    from airllm import AutoModel
+
+    model = AutoModel.from_pretrained(str(args.model), device="cpu", layer_shards_saving_path=str(args.folder))
+    return model.model
+
+
+LOADERS = {"accelerate": with_accelerate, "airllm": with_airllm}
 
 
 @torch.no_grad()
@@ -79,24 +93,29 @@ def score(model, batch: list) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Scores documents with accelerate's disk offload.")
+    parser = argparse.ArgumentParser(description="Scores documents with another program that streams weights.")
+    parser.add_argument("peer", choices=list(LOADERS))
     parser.add_argument("model", type=Path)
     parser.add_argument("documents", type=Path)
-    parser.add_argument("--batch-tokens", type=int, default=16384)
+    parser.add_argument("--folder", type=Path, required=True, help="for files of its own")
+    parser.add_argument("--prepare", action="store_true", help="only make those files; for airllm the split layers")
+    parser.add_argument("--batch-tokens", type=int, default=1)
     parser.add_argument("--max-memory", help="let accelerate keep this much of the model in memory, as `900MiB`")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--out", type=Path, help="write one row a document: id, tokens, nll")
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
+    args.folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     documents = read(args.documents, args.model)
-    with tempfile.TemporaryDirectory() as offload:
-        model = load(args.model, args.max_memory, offload)
-        loaded = time.perf_counter()
-        plan, scores = batches(documents, args.batch_tokens), {}
-        for batch in plan:
-            scores |= score(model, batch)
+    model = LOADERS[args.peer](args)
+    loaded = time.perf_counter()
+    if args.prepare:
+        return
+    plan, scores = batches(documents, args.batch_tokens), {}
+    for batch in plan:
+        scores |= score(model, batch)
     done = time.perf_counter()
     tokens = sum(len(ids) - 1 for _, ids in documents)
     if args.out:
