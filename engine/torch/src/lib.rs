@@ -6,11 +6,13 @@
 
 mod attention;
 mod cpu;
+pub mod device;
 mod error;
 mod exec;
 mod kinds;
 mod mix;
 mod ops;
+mod place;
 pub mod pool;
 mod rowset;
 mod scan;
@@ -19,10 +21,12 @@ pub mod stats;
 mod tensor;
 #[cfg(test)]
 mod testing;
+pub mod upload;
 mod value;
 mod weights;
 
 pub use attention::Bias;
+pub use device::{Device, DeviceError, DeviceMemory};
 pub use cpu::{cpu_has_fast_bf16, set_threads, threads, tuned_environment};
 pub use error::{ExecError, Result, TensorError};
 pub use exec::{Batch, run};

@@ -5,6 +5,7 @@ use crate::exec::Body;
 use crate::kinds::cast;
 use crate::weights::of_expert;
 use crate::{RowSet, Tensor as Shared, TensorError, Weights};
+use crate::place;
 use sli_model::Experts;
 use tch::{Kind, Tensor};
 
@@ -137,7 +138,7 @@ impl Groups {
     }
 
     fn ids(&self, ids: &[i64], mixture: &Mixture) -> Result<Tensor> {
-        Ok(Tensor::f_from_slice(ids)?.f_to_device(mixture.x.device())?)
+        Ok(place::numbers(ids, mixture.x.device())?)
     }
 
     fn shaped(&self, op: &Experts, out: Tensor) -> Result<Tensor> {

@@ -7,6 +7,7 @@
 //! state before its token, at m' = max(m_(t-1), gain_t):
 //! e^(m_(t-1) - m') (num, den)_(t-1) + u e^(gain_t - m') (v_t, 1).
 
+use crate::place;
 use super::Carried;
 use super::chunks::Block;
 use super::decay::exp32;
@@ -76,6 +77,6 @@ fn earlier(x: &Tensor, begins: &[i64], carried: Option<&Tensor>, none: f64) -> R
         None => x.f_narrow(0, 0, 1)?.f_full_like(none)?,
     };
     let mut shifted = Tensor::f_cat(&[first, x.f_narrow(0, 0, x.size()[0] - 1)?], 0)?;
-    let index = Tensor::f_from_slice(begins)?.f_to_device(x.device())?;
+    let index = place::numbers(begins, x.device())?;
     shifted.f_index_fill_(0, &index, none)
 }
