@@ -106,7 +106,11 @@ fn index_of(name: &str) -> Option<usize> {
     match name.strip_prefix("cuda")? {
         "" => Some(0),
         // no sign, no blanks
-        rest => rest.strip_prefix(':').filter(|n| n.bytes().all(|b| b.is_ascii_digit()))?.parse().ok(),
+        rest => rest
+            .strip_prefix(':')
+            .filter(|n| n.bytes().all(|b| b.is_ascii_digit()))?
+            .parse()
+            .ok(),
     }
 }
 

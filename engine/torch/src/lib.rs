@@ -26,8 +26,8 @@ mod value;
 mod weights;
 
 pub use attention::Bias;
-pub use device::{Device, DeviceError, DeviceMemory};
 pub use cpu::{cpu_has_fast_bf16, set_threads, threads, tuned_environment};
+pub use device::{Device, DeviceError, DeviceMemory};
 pub use error::{ExecError, Result, TensorError};
 pub use exec::{Batch, run};
 pub use rowset::RowSet;

@@ -1,9 +1,9 @@
 //! Scores of tokens from logits.
 
-use crate::{Tensor, place};
 use crate::error::{Result, fail};
 use crate::kinds::{cast, dtype_of, is_float};
 use crate::ops::route;
+use crate::{Tensor, place};
 use tch::Kind;
 
 /// Bytes of logits widened to f32 at a time.

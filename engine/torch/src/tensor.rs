@@ -3,8 +3,8 @@
 use crate::device::Device;
 use crate::error::{Result, fail};
 use crate::kinds::{cast, dtype_of, kind_of};
-use sli_model::DType;
 use crate::place;
+use sli_model::DType;
 use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;

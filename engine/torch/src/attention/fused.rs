@@ -30,7 +30,8 @@ pub(super) fn tile(
     if q.device() != Device::Cpu {
         // its kernels want masks of q's kind, laid out in full
         let laid = laid.map(|m| cast(&m, q.kind())?.f_contiguous().map_err(TensorError::from));
-        let y = Tensor::f_scaled_dot_product_attention(&q, &k, &v, laid.transpose()?, 0.0, tile.triangle, scale, false)?;
+        let y =
+            Tensor::f_scaled_dot_product_attention(&q, &k, &v, laid.transpose()?, 0.0, tile.triangle, scale, false)?;
         let y = grouping.back(&y)?.f_narrow(-1, 0, out)?;
         // some of them make NaN of a row whose keys are all hidden
         let y = match mask {

@@ -69,7 +69,10 @@ fn loaded_folder() -> Option<PathBuf> {
 /// Where to look, in order. The plain name goes through `LD_LIBRARY_PATH` and the system's folders.
 fn candidates(loaded: Option<&Path>, libtorch: Option<&Path>) -> Vec<PathBuf> {
     let folders = loaded.map(Path::to_path_buf).into_iter();
-    let mut found: Vec<PathBuf> = folders.chain(libtorch.map(|l| l.join("lib"))).map(|f| f.join(LIBRARY)).collect();
+    let mut found: Vec<PathBuf> = folders
+        .chain(libtorch.map(|l| l.join("lib")))
+        .map(|f| f.join(LIBRARY))
+        .collect();
     found.push(PathBuf::from(LIBRARY));
     found.dedup();
     found
@@ -132,7 +135,11 @@ fn open(path: &Path) -> Result<(), String> {
     #[allow(unsafe_code)]
     let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_GLOBAL) };
     // what it registered stays in use: it is never unloaded
-    std::mem::forget(library.map_err(|error| error.to_string())?);
+    std::mem::forget(library.map_err(|error| {
+        // the loader's own words are the error's source
+        let words = std::error::Error::source(&error).map(ToString::to_string);
+        words.unwrap_or_else(|| error.to_string())
+    })?);
     Ok(())
 }
 
@@ -154,7 +161,10 @@ mod tests {
         assert!(folder.join("libtorch_cpu.so").exists());
         let found = candidates(Some(&folder), Some(Path::new("/opt/torch")));
         assert_eq!(found[0], folder.join(LIBRARY));
-        assert_eq!(found[1..], [PathBuf::from("/opt/torch/lib").join(LIBRARY), LIBRARY.into()]);
+        assert_eq!(
+            found[1..],
+            [PathBuf::from("/opt/torch/lib").join(LIBRARY), LIBRARY.into()]
+        );
     }
 
     #[test]
@@ -171,7 +181,10 @@ mod tests {
         std::fs::write(&path, "not a library").unwrap();
         std::fs::write(root.join("version.py"), "debug = False\n__version__ = '2.9.1+cu128'\n").unwrap();
         let error = load(std::slice::from_ref(&path)).unwrap_err();
-        assert!(matches!(&error, DeviceError::Version { found, .. } if found == "2.9.1+cu128"), "{error}");
+        assert!(
+            matches!(&error, DeviceError::Version { found, .. } if found == "2.9.1+cu128"),
+            "{error}"
+        );
         // the right version: the loader sees that it is none
         std::fs::write(root.join("build-version"), "2.11.0+cu130\n").unwrap();
         let error = load(&[path]).unwrap_err();

@@ -1,7 +1,7 @@
 //! Convolution along the rows of each sequence.
 
-use crate::place;
 use super::shape_error;
+use crate::place;
 use tch::{Kind, TchError, Tensor};
 
 /// How a convolution reads its rows.

@@ -1,7 +1,7 @@
 //! Convolutions with few taps, as one multiply-add over all rows per tap.
 
-use crate::place;
 use super::{sequences, shape_error};
+use crate::place;
 use tch::{Kind, TchError, Tensor};
 
 /// Depthwise causal convolution: `x [N, C], w [C, 1, K]` or `[C, K]`, bias `[C]` ->

@@ -3,9 +3,9 @@
 use crate::error::{ExecError, Result, fail};
 use crate::exec::Body;
 use crate::kinds::cast;
+use crate::place;
 use crate::weights::of_expert;
 use crate::{RowSet, Tensor as Shared, TensorError, Weights};
-use crate::place;
 use sli_model::Experts;
 use tch::{Kind, Tensor};
 

@@ -3,8 +3,8 @@
 use super::blocks::by_rows;
 use crate::error::{Result, fail};
 use crate::kinds::{cast, upcast};
-use crate::{RowSet, Tensor as Shared};
 use crate::place;
+use crate::{RowSet, Tensor as Shared};
 use sli_model::{Axes, Rope};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -2,8 +2,8 @@
 
 use crate::error::{Result, fail};
 use crate::kinds::{cast, upcast};
-use crate::{RowSet, Tensor as Shared};
 use crate::place;
+use crate::{RowSet, Tensor as Shared};
 use tch::{Kind, Tensor};
 
 /// Row t - n of the same sequence, zeros where there is none (`Op::Shift`).

@@ -6,8 +6,8 @@
 //! and on the product of the a (the work-efficient form of a prefix scan over the pairs (a, b),
 //! Blelloch 1990); then h_t += (a_t .. a_first) h0 with the states h0 before the chunks.
 
-use crate::place;
 use super::block_bytes;
+use crate::place;
 use tch::{Device, Kind, TchError, Tensor};
 
 /// Tokens of a chunk.

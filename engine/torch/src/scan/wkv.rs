@@ -7,12 +7,12 @@
 //! state before its token, at m' = max(m_(t-1), gain_t):
 //! e^(m_(t-1) - m') (num, den)_(t-1) + u e^(gain_t - m') (v_t, 1).
 
-use crate::place;
 use super::Carried;
 use super::chunks::Block;
 use super::decay::exp32;
 use super::first_order::{Ring, scan, starts};
 use super::operands::Operands;
+use crate::place;
 use sli_model::ScanNormalize;
 use tch::{Kind, TchError, Tensor};
 

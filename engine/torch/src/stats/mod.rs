@@ -6,9 +6,9 @@ mod tests;
 
 pub use moments::Moments;
 
-use crate::{Tensor, place};
 use crate::error::{Result, fail};
 use crate::kinds::{cast, is_float};
+use crate::{Tensor, place};
 use tch::Kind;
 
 /// Elements widened to f64 at a time.

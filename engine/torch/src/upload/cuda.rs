@@ -138,7 +138,9 @@ impl Copier for CudaCopier {
     }
 
     fn after_compute(&self, slot: usize) -> Result<(), DeviceError> {
-        self.call("marking computed weights", || record(self.slots[slot].computed, COMPUTE))
+        self.call("marking computed weights", || {
+            record(self.slots[slot].computed, COMPUTE)
+        })
     }
 
     fn lock(&self, start: usize, len: usize) -> Result<(), DeviceError> {

@@ -76,7 +76,9 @@ impl DeviceUnit {
         if !self.ranges.iter().any(inside) {
             fail!("bytes {range:?} were asked for, the unit's are {:?}", self.ranges);
         }
-        let count = shape.iter().try_fold(1usize, |n, d| n.checked_mul(usize::try_from(*d).ok()?));
+        let count = shape
+            .iter()
+            .try_fold(1usize, |n, d| n.checked_mul(usize::try_from(*d).ok()?));
         if count.and_then(|n| n.checked_mul(dtype.size())) != Some(range.len()) {
             fail!("{} bytes do not fill {shape:?} of {dtype}", range.len());
         }
