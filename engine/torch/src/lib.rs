@@ -9,6 +9,8 @@ mod cpu;
 pub mod device;
 mod error;
 mod exec;
+#[cfg(all(test, target_os = "linux"))]
+mod fake;
 mod kinds;
 mod mix;
 mod ops;

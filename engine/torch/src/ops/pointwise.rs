@@ -157,11 +157,11 @@ pub(crate) fn number_on(number: Scalar, other: &Tensor) -> Result<Tensor> {
     })
 }
 
-/// A number as operand of `op` with `other`: the CUDA kernels of arithmetic read numbers of the host as they
-/// are, that of powers does not.
+/// A number as operand of `op` with `other`. The CUDA kernels of arithmetic read numbers of the host in full;
+/// that of powers reads none, and a limit may as well have the type of what it limits.
 pub(crate) fn number_for(op: BinaryOp, number: Scalar, other: &Tensor) -> Result<Tensor> {
     match op {
-        BinaryOp::Pow => number_on(number, other),
+        BinaryOp::Pow | BinaryOp::Min | BinaryOp::Max => number_on(number, other),
         _ => number_beside(number, other),
     }
 }
