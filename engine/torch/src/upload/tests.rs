@@ -1,5 +1,7 @@
 //! The upload on a device of threads: what waits for what.
 
+#![expect(clippy::single_range_in_vec_init, reason = "a unit with one range of bytes")]
+
 use super::fake::{Diary, FakeCopier};
 use super::*;
 use sli_model::DType;
@@ -54,7 +56,7 @@ fn nothing_clashes(fake: &FakeCopier) {
 fn the_next_unit_is_copied_while_one_computes() {
     // every kernel but the last waits inside for the copy of the unit after it: were they done one after the
     // other, none would end
-    let after = |i: usize| format!("copy {} to slot {} ends", (i + 1) / 2 + 1, (i + 1) % 2);
+    let after = |i: usize| format!("copy {} to slot {} ends", i.div_ceil(2) + 1, (i + 1) % 2);
     let (_uploader, fake) = sweep(6, |i, diary| {
         let diary = diary.clone();
         Box::new(move || {
