@@ -6,11 +6,15 @@
 
 mod attention;
 mod cpu;
+pub mod device;
 mod error;
 mod exec;
+#[cfg(all(test, target_os = "linux"))]
+mod fake;
 mod kinds;
 mod mix;
 mod ops;
+mod place;
 pub mod pool;
 mod rate;
 mod rowset;
@@ -20,11 +24,13 @@ pub mod stats;
 mod tensor;
 #[cfg(test)]
 mod testing;
+pub mod upload;
 mod value;
 mod weights;
 
 pub use attention::Bias;
 pub use cpu::{TUNED, Tuned, cpu_has_fast_bf16, set_threads, threads};
+pub use device::{Device, DeviceError, DeviceMemory};
 pub use error::{ExecError, Result, TensorError};
 pub use exec::{Batch, Known, run};
 pub use ops::experts::{EXPERT_ROWS, Mixture};

@@ -1,7 +1,7 @@
 //! Token sets at run time: where each sequence of a packed batch begins and ends.
 
-use crate::Tensor;
 use crate::error::{Result, fail};
+use crate::{Device, Tensor, place};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -42,13 +42,25 @@ impl RowSet {
     /// # Errors
     /// A negative length.
     pub fn from_lengths(lengths: &[i64]) -> Result<RowSet> {
+        RowSet::beside(lengths, tch::Device::Cpu)
+    }
+
+    /// The same with its positions on `device`, which is where a graph with this set runs.
+    ///
+    /// # Errors
+    /// A negative length, or no memory on the device.
+    pub fn from_lengths_on(lengths: &[i64], device: Device) -> Result<RowSet> {
+        RowSet::beside(lengths, device.raw())
+    }
+
+    pub(crate) fn beside(lengths: &[i64], device: tch::Device) -> Result<RowSet> {
         let mut offsets = vec![0];
         let mut places = Vec::new();
         for length in lengths {
             offsets.push(offsets[offsets.len() - 1] + length);
             places.extend(0..*length);
         }
-        let places = Tensor::from_i64(&places, &[places.len() as i64])?;
+        let places = Tensor::own(place::numbers(&places, device)?);
         RowSet::new(offsets, places)
     }
 
@@ -60,6 +72,11 @@ impl RowSet {
     /// Positions of the tokens, `[N]` or `[N, A]` i64.
     pub fn positions(&self) -> &Tensor {
         &self.positions
+    }
+
+    /// Where the positions are, and so every tensor of a graph that is run with this set.
+    pub(crate) fn device(&self) -> tch::Device {
+        self.positions.raw().device()
     }
 
     /// Number of rows N.
@@ -106,7 +123,7 @@ impl RowSet {
             return Ok(places.clone());
         }
         let places: Vec<i64> = self.lengths().flat_map(|length| 0..length).collect();
-        let made = Tensor::from_i64(&places, &[self.len()])?;
+        let made = Tensor::own(place::numbers(&places, self.device())?);
         Ok(self.places.get_or_init(|| made).clone())
     }
 

@@ -1,9 +1,9 @@
 //! Scores of tokens from logits.
 
-use crate::Tensor;
 use crate::error::{Result, fail};
 use crate::kinds::{cast, dtype_of, is_float};
 use crate::ops::route;
+use crate::{Tensor, place};
 use tch::Kind;
 
 /// Bytes of logits widened to f32 at a time.
@@ -31,8 +31,8 @@ pub fn next_token_nll(logits: &Tensor, targets: &[i64]) -> Result<Vec<f32>> {
     for start in (0..rows).step_by(step as usize) {
         let len = step.min(rows - start);
         let piece = cast(&logits.raw().f_narrow(0, start, len)?, Kind::Float)?;
-        let index = tch::Tensor::f_from_slice(&targets[start as usize..(start + len) as usize])?;
-        let index = index.f_to_device(piece.device())?.f_unsqueeze(1)?;
+        let index = place::numbers(&targets[start as usize..(start + len) as usize], piece.device())?;
+        let index = index.f_unsqueeze(1)?;
         let picked = piece.f_gather(1, &index, false)?.f_squeeze_dim(1)?;
         found.extend(Tensor::own(picked.f_sub(&piece.f_logsumexp(1, false)?)?).to_f32_vec()?);
     }

@@ -1,11 +1,14 @@
 //! The tensor that the other crates see.
 
+use crate::device::Device;
 use crate::error::{Result, fail};
 use crate::kinds::{cast, dtype_of, kind_of};
+use crate::place;
 use sli_model::DType;
+use std::any::Any;
 use std::ops::Range;
 use std::sync::Arc;
-use tch::{Device, Kind};
+use tch::Kind;
 
 /// Memory that tensors look into: an arena of the reader, a mapped file, a vector.
 pub type Bytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
@@ -36,11 +39,36 @@ impl ByteView {
     }
 }
 
+/// Memory outside of libtorch's care that a tensor looks into.
+#[derive(Clone)]
+enum Keep {
+    /// Of the host.
+    Host(ByteView),
+    /// Of a device: its addresses, and what holds them.
+    Device {
+        addresses: Range<usize>,
+        /// Frees the memory when the last tensor is dropped.
+        _holder: Arc<dyn Any + Send + Sync>,
+    },
+}
+
+impl Keep {
+    fn addresses(&self) -> Range<usize> {
+        match self {
+            Keep::Host(view) => {
+                let bytes = view.bytes().as_ptr_range();
+                bytes.start as usize..bytes.end as usize
+            }
+            Keep::Device { addresses, .. } => addresses.clone(),
+        }
+    }
+}
+
 /// A tensor; cloning shares the data. Nothing outside the crate can change its elements.
 pub struct Tensor {
     raw: tch::Tensor,
     /// What the data belongs to, if not to libtorch.
-    keep: Option<ByteView>,
+    keep: Option<Keep>,
 }
 
 // SAFETY: libtorch counts references atomically and reading a tensor from several threads is allowed.
@@ -75,6 +103,17 @@ impl Tensor {
         &self.raw
     }
 
+    /// A tensor whose data lies in memory of a device that `holder` keeps for it.
+    pub(crate) fn held(raw: tch::Tensor, holder: Arc<dyn Any + Send + Sync>) -> Tensor {
+        let start = raw.data_ptr() as usize;
+        let bytes = raw.numel() * raw.kind().elt_size_in_bytes();
+        let keep = Keep::Device {
+            addresses: start..start + bytes,
+            _holder: holder,
+        };
+        Tensor { raw, keep: Some(keep) }
+    }
+
     /// A tensor made from `self` that may share its data.
     pub(crate) fn derive(&self, raw: tch::Tensor) -> Tensor {
         let keep = if self.raw.data_ptr() == raw.data_ptr() || self.holds(&raw) {
@@ -88,10 +127,7 @@ impl Tensor {
     /// True if the data of `raw` lies in the foreign memory behind this tensor.
     fn holds(&self, raw: &tch::Tensor) -> bool {
         let at = raw.data_ptr() as usize;
-        self.keep.as_ref().is_some_and(|view| {
-            let bytes = view.bytes().as_ptr_range();
-            (bytes.start as usize..bytes.end as usize).contains(&at)
-        })
+        self.keep.as_ref().is_some_and(|keep| keep.addresses().contains(&at))
     }
 
     /// `self`, kept alive by the one of `sources` whose foreign memory it looks into.
@@ -128,7 +164,7 @@ impl Tensor {
     pub fn zeros(shape: &[i64], dtype: DType) -> Result<Tensor> {
         Ok(Tensor::own(tch::Tensor::f_zeros(
             shape,
-            (kind_of(dtype)?, Device::Cpu),
+            (kind_of(dtype)?, tch::Device::Cpu),
         )?))
     }
 
@@ -154,8 +190,31 @@ impl Tensor {
         // SAFETY: the bytes are alive as long as `keep` is, which goes wherever the tensor goes (`derive`,
         // `settled`); they are aligned, in bounds (checked above) and never written through the tensor.
         #[allow(unsafe_code)]
-        let raw = unsafe { tch::Tensor::f_from_blob(data, shape, &strides, kind_of(dtype)?, Device::Cpu)? };
-        Ok(Tensor { raw, keep: Some(bytes) })
+        let raw = unsafe { tch::Tensor::f_from_blob(data, shape, &strides, kind_of(dtype)?, tch::Device::Cpu)? };
+        let keep = Some(Keep::Host(bytes));
+        Ok(Tensor { raw, keep })
+    }
+
+    /// The tensor on `device`; itself if it is there. To a CUDA device the copy is queued, and waited for only
+    /// by what is computed there; to the processor it is waited for, and with it all that was queued before.
+    ///
+    /// # Errors
+    /// No memory there.
+    pub fn to_device(&self, device: Device) -> Result<Tensor> {
+        if self.device() == device {
+            return Ok(self.clone());
+        }
+        let host = device.is_cpu() || self.device() != Device::Cpu;
+        let raw = match host {
+            true => self.raw.f_to_device(device.raw())?,
+            false => place::put(&self.raw, device.raw())?,
+        };
+        Ok(Tensor::own(raw))
+    }
+
+    /// Where its elements are.
+    pub fn device(&self) -> Device {
+        Device::of(self.raw.device())
     }
 
     /// Sizes of the dims.
@@ -178,7 +237,7 @@ impl Tensor {
     /// # Errors
     /// A tensor that is not contiguous, or on a device.
     pub fn bytes(&self) -> Result<&[u8]> {
-        if self.raw.device() != Device::Cpu || !self.raw.is_contiguous() {
+        if self.raw.device() != tch::Device::Cpu || !self.raw.is_contiguous() {
             fail!("the bytes of a tensor that is not contiguous in main memory were asked for");
         }
         if self.numel() == 0 {
@@ -217,7 +276,8 @@ impl Tensor {
         Ok(self.derive(self.raw.f_reshape(shape)?))
     }
 
-    /// The elements as f32, row-major.
+    /// The elements as f32, row-major. Like the other vectors and bytes below it comes to the host, which waits for
+    /// the device.
     ///
     /// # Errors
     /// No memory.
@@ -267,7 +327,7 @@ impl Tensor {
         Ok(Tensor::own(tch::Tensor::f_cat(&raws, 0)?))
     }
 
-    /// A copy with its own memory.
+    /// A copy with its own memory, on the same device.
     ///
     /// # Errors
     /// No memory.

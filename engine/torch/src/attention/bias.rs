@@ -4,11 +4,12 @@ use super::{distance, pair, top_keys};
 use crate::error::{Result, fail};
 use crate::kinds::cast;
 use crate::ops::matrix::linear;
+use crate::place;
 use crate::{RowSet, Tensor as Shared};
 use sli_model::{Num, PairBias};
 use std::ops::Range;
 use std::sync::Arc;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// A score bias: what `attend` adds to the score of a query and a key. Never made whole.
 #[derive(Clone, Debug)]
@@ -63,13 +64,13 @@ pub(crate) enum Form {
 
 impl Form {
     /// `Op::Alibi`.
-    pub(crate) fn alibi(heads: u64, scale: Num, max: Num, symmetric: bool) -> Result<Form> {
+    pub(crate) fn alibi(heads: u64, scale: Num, max: Num, symmetric: bool, device: Device) -> Result<Form> {
         let slopes: Vec<f32> = distance::alibi_slopes(heads, max.0)
             .iter()
             .map(|s| s * scale.0 as f32)
             .collect();
         Ok(Form::Alibi {
-            slopes: Shared::from_f32(&slopes, &[slopes.len() as i64])?,
+            slopes: Shared::own(place::numbers(&slopes, device)?),
             symmetric,
         })
     }
@@ -85,6 +86,8 @@ pub(crate) struct At {
     pub(crate) k: Range<i64>,
     /// All keys of the sequence.
     pub(crate) keys: i64,
+    /// Where the tile is wanted.
+    pub(crate) device: Device,
 }
 
 impl At {
@@ -135,6 +138,7 @@ impl Bias {
             Form::Alibi { slopes, symmetric } => {
                 let d = cast(&distance::ahead(&at.q, &at.k)?, Kind::Float)?;
                 let d = if *symmetric { d.f_abs()?.f_neg()? } else { d };
+                let d = place::put(&d, at.device)?;
                 distance::spread(&slopes.raw().f_unsqueeze(1)?.f_mul(&d)?, at.rows(), at.columns())
             }
             Form::Relative { .. } => self.relative(at),
@@ -194,8 +198,8 @@ impl Bias {
             fail!("not a relative bias");
         };
         let d = distance::ahead(&at.q, &at.k)?.f_sub_scalar(*ahead)?;
-        let bucket =
-            distance::t5_buckets(&d, *buckets, *max_distance, *bidirectional)?.f_to_device(table.raw().device())?;
+        let bucket = distance::t5_buckets(&d, *buckets, *max_distance, *bidirectional)?;
+        let bucket = place::put(&bucket, at.device)?;
         let Some(rows) = rows else {
             // [B, H] -> [H, distances]
             let by_distance = cast(table.raw(), Kind::Float)?
@@ -237,7 +241,8 @@ impl Bias {
         // only the rows of the table within reach take part: [R, 1 or H, D] -> [1 or H, D, R]
         let table = cast(table.rows(low, high - low + 1)?.raw(), Kind::Float)?.f_permute([1, 2, 0])?;
         let product = cast(x.raw(), Kind::Float)?.f_transpose(0, 1)?.f_matmul(&table)?;
-        let index = distance::spread(&r.f_sub_scalar(low)?, at.rows(), at.columns())?.f_to_device(product.device())?;
+        let r = place::put(&r.f_sub_scalar(low)?, at.device)?;
+        let index = distance::spread(&r, at.rows(), at.columns())?;
         if *of_key {
             Ok(pick(&product, &index.f_transpose(0, 1)?)?.f_transpose(1, 2)?)
         } else {
@@ -288,11 +293,12 @@ fn by_block(inner: &Bias, n: i64, at: &At) -> Result<Tensor> {
         q: first..last + 1,
         k: at.k.clone(),
         keys: at.keys,
+        device: at.device,
     };
     let tile = inner.tile(&part)?;
     if tile.size()[1] == 1 && last > first {
         return Ok(tile); // the same for every query
     }
     let index: Vec<i64> = at.q.clone().map(|q| block(q) - first).collect();
-    Ok(tile.f_index_select(1, &Tensor::f_from_slice(&index)?.f_to_device(tile.device())?)?)
+    Ok(tile.f_index_select(1, &place::numbers(&index, tile.device())?)?)
 }

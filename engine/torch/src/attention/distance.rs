@@ -6,7 +6,8 @@ use crate::kinds::cast;
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
 
-/// The distances key - query of a tile, ascending, `[rows + keys - 1]` i64.
+/// The distances key - query of a tile, ascending, `[rows + keys - 1]` i64. They and their buckets are numbers
+/// of the host: few, and the same whatever device computes.
 pub(super) fn ahead(q: &Range<i64>, k: &Range<i64>) -> Result<Tensor> {
     Ok(Tensor::f_arange_start(
         k.start - (q.end - 1),

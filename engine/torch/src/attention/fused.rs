@@ -2,7 +2,8 @@
 
 use super::tiles::{Gathered, Tile};
 use super::{Heads, Made};
-use crate::error::Result;
+use crate::error::{Result, TensorError};
+use crate::kinds::cast;
 use tch::{Device, Kind, Tensor};
 
 /// One tile of queries against the keys it may see; `mask` is `[1 or B, 1 or H, rows, keys]` f32.
@@ -27,8 +28,16 @@ pub(super) fn tile(
     let (q, k, v) = (grouping.queries(&q)?, grouping.keys(&k)?, grouping.keys(&v)?);
     let laid = mask.map(|m| grouping.mask(m, q.kind())).transpose()?;
     if q.device() != Device::Cpu {
-        let y = Tensor::f_scaled_dot_product_attention(&q, &k, &v, laid, 0.0, tile.triangle, scale, false)?;
+        // its kernels want masks of q's kind, laid out in full
+        let laid = laid.map(|m| cast(&m, q.kind())?.f_contiguous().map_err(TensorError::from));
+        let y =
+            Tensor::f_scaled_dot_product_attention(&q, &k, &v, laid.transpose()?, 0.0, tile.triangle, scale, false)?;
         let y = grouping.back(&y)?.f_narrow(-1, 0, out)?;
+        // some of them make NaN of a row whose keys are all hidden
+        let y = match mask {
+            Some(mask) => y.f_masked_fill(&blind(mask)?.f_unsqueeze(-1)?, 0.0)?,
+            None => y,
+        };
         let lse = y.f_select(-1, 0)?; // not asked for, see `attend`
         return Ok(Made { y, lse });
     }
@@ -58,8 +67,12 @@ fn nothing(q: &Tensor, out: i64) -> Result<Made> {
 /// The kernel gives 0 for the values and also for the sum of a row whose keys are all hidden.
 fn without_keys(sums: Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
     let Some(mask) = mask else { return Ok(sums) };
-    let blind = mask.f_amax(-1, false)?.f_eq(f64::NEG_INFINITY)?.f_transpose(1, 2)?;
-    Ok(sums.f_masked_fill(&blind, f64::NEG_INFINITY)?)
+    Ok(sums.f_masked_fill(&blind(mask)?, f64::NEG_INFINITY)?)
+}
+
+/// `[1 or B, rows, 1 or H]`: true where a mask hides every key.
+fn blind(mask: &Tensor) -> Result<Tensor> {
+    Ok(mask.f_amax(-1, false)?.f_eq(f64::NEG_INFINITY)?.f_transpose(1, 2)?)
 }
 
 /// A sink adds exp(sink) to the denominator.

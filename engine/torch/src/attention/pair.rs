@@ -7,7 +7,7 @@ use crate::{Batch, RowSet, RtValue, Tensor as Shared, Weights};
 use sli_model::{DType, GraphInput, PairBias, PairIndex};
 use std::ops::Range;
 use std::sync::Arc;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// The tile, f32 `[1 or H, 1 or rows, 1 or keys]`, in memory of its own.
 pub(super) fn tile(pair: &PairBias, at: &At) -> Result<Tensor> {
@@ -15,7 +15,7 @@ pub(super) fn tile(pair: &PairBias, at: &At) -> Result<Tensor> {
         fail!("the equation of a score bias has no `out`");
     };
     let index = |numbers: &Range<i64>, size: [i64; 3]| -> Result<RtValue> {
-        let numbers = Tensor::f_arange_start(numbers.start, numbers.end, (Kind::Float, Device::Cpu))?;
+        let numbers = Tensor::f_arange_start(numbers.start, numbers.end, (Kind::Float, at.device))?;
         Ok(RtValue::plain(Shared::own(numbers.f_reshape(size)?)))
     };
     let (q, k) = (index(&at.q, [1, -1, 1])?, index(&at.k, [1, 1, -1])?);
@@ -27,7 +27,7 @@ pub(super) fn tile(pair: &PairBias, at: &At) -> Result<Tensor> {
         _ => None,
     };
     let batch = Batch {
-        set: Arc::new(RowSet::from_lengths(&[])?),
+        set: Arc::new(RowSet::beside(&[], at.device)?),
         inputs: &inputs,
         compute: DType::F32,
         known: &crate::exec::Known::new(),

@@ -336,7 +336,7 @@ fn bias(form: Form) -> Option<Arc<Bias>> {
 #[test]
 fn alibi_adds_up_with_the_mask() {
     for symmetric in [false, true] {
-        let form = Form::alibi(4, Num(0.5), Num(8.0), symmetric).unwrap();
+        let form = Form::alibi(4, Num(0.5), Num(8.0), symmetric, Device::Cpu).unwrap();
         let at = move |_: usize, h: i64, q: i64, k: i64| {
             let slope = (-2.0 * (h + 1) as f64).exp2();
             let distance = if symmetric { (q - k).abs() } else { q - k };
@@ -559,7 +559,7 @@ fn the_best_keys_of_each_query() {
 #[test]
 fn biases_by_block() {
     let (queries, keys) = (vec![7, 3, 12], vec![3, 1, 4]);
-    let inner = Form::alibi(4, Num(1.0), Num(8.0), false).unwrap();
+    let inner = Form::alibi(4, Num(1.0), Num(8.0), false, Device::Cpu).unwrap();
     let by_block = Form::ByBlock(bias(inner).unwrap(), 3);
     let lengths = keys.clone();
     let at = move |s: usize, h: i64, q: i64, k: i64| {

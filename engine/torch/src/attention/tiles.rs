@@ -2,6 +2,7 @@
 
 use super::Heads;
 use crate::error::Result;
+use crate::place;
 use sli_model::Attend;
 use std::ops::Range;
 use tch::{Device, Kind, Tensor};
@@ -103,7 +104,7 @@ fn batch(x: &Tensor, starts: &[i64], len: i64) -> Result<Tensor> {
         x.f_narrow(0, starts[0], count * len)?
     } else {
         let rows: Vec<i64> = starts.iter().flat_map(|start| *start..start + len).collect();
-        x.f_index_select(0, &Tensor::f_from_slice(&rows)?.f_to_device(x.device())?)?
+        x.f_index_select(0, &place::numbers(&rows, x.device())?)?
     };
     Ok(rows.f_unflatten(0, [count, len])?)
 }
@@ -212,13 +213,13 @@ impl Visible {
     }
 
     /// `[queries, keys]`: true where a query of the tile does not see a key.
-    fn hidden(&self, tile: &Tile) -> Result<Tensor> {
+    fn hidden(&self, tile: &Tile, device: Device) -> Result<Tensor> {
         let seen: Vec<Range<i64>> = tile.q.clone().map(|i| self.of(i)).collect();
         let column = |f: fn(&Range<i64>) -> i64| -> Result<Tensor> {
             let numbers: Vec<i64> = seen.iter().map(f).collect();
-            Ok(Tensor::f_from_slice(&numbers)?.f_unsqueeze(1)?)
+            Ok(place::numbers(&numbers, device)?.f_unsqueeze(1)?)
         };
-        let keys = Tensor::f_arange_start(tile.k.start, tile.k.end, (Kind::Int64, Device::Cpu))?;
+        let keys = Tensor::f_arange_start(tile.k.start, tile.k.end, (Kind::Int64, device))?;
         let before = keys.f_lt_tensor(&column(|r| r.start)?)?;
         Ok(before.f_logical_or(&keys.f_ge_tensor(&column(|r| r.end)?)?)?)
     }
@@ -250,7 +251,7 @@ impl Masks {
             {
                 return Ok(Some(mask.shallow_clone()));
             }
-            let hidden = visible.hidden(tile)?.f_to_device(heads.q.device())?;
+            let hidden = visible.hidden(tile, heads.q.device())?;
             let zeros = Tensor::f_zeros(hidden.size(), (Kind::Float, heads.q.device()))?;
             let mask = zeros
                 .f_masked_fill(&hidden, f64::NEG_INFINITY)?
@@ -264,12 +265,13 @@ impl Masks {
             q: tile.q.clone(),
             k: tile.k.clone(),
             keys: group.keys,
+            device: heads.q.device(),
         };
-        let mut bias = bias.tile(&at)?.f_to_device(heads.q.device())?;
+        let mut bias = bias.tile(&at)?;
         // biases may leave out queries and keys they do not depend on
         let (rows, keys) = (tile.q.end - tile.q.start, tile.k.end - tile.k.start);
         if !tile.full {
-            let hidden = visible.hidden(tile)?.f_to_device(bias.device())?;
+            let hidden = visible.hidden(tile, bias.device())?;
             bias = match bias.size()[1..] == [rows, keys] {
                 true => bias.f_masked_fill_(&hidden, f64::NEG_INFINITY)?,
                 false => bias.f_masked_fill(&hidden, f64::NEG_INFINITY)?,

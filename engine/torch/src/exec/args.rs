@@ -1,7 +1,7 @@
 //! The inputs of a node, by kind.
 
 use crate::error::{Result, fail};
-use crate::ops::pointwise::number_beside;
+use crate::ops::pointwise::number_on;
 use crate::{Bias, RowSet, RtValue, Tensor};
 use std::sync::Arc;
 
@@ -32,12 +32,18 @@ impl Args {
         match self.value(slot)? {
             RtValue::Tensor { tensor, .. } => Ok(tensor.clone()),
             RtValue::Scalar(number) => {
-                let beside = tch::Tensor::f_zeros([0], (tch::Kind::Float, tch::Device::Cpu))?;
-                let wide = number_beside(*number, &beside)?;
+                let beside = tch::Tensor::f_zeros([0], (tch::Kind::Float, self.device()))?;
+                let wide = number_on(*number, &beside)?;
                 Ok(Tensor::own(wide.f_to_kind(tch::Kind::Float)?))
             }
             RtValue::Bias(_) => fail!("input {slot} is a score bias, a tensor is expected"),
         }
+    }
+
+    /// Where the inputs are; the CPU if there is no tensor among them.
+    fn device(&self) -> tch::Device {
+        let mut tensors = self.values.iter().flatten().filter_map(RtValue::tensor);
+        tensors.next().map_or(tch::Device::Cpu, |tensor| tensor.raw().device())
     }
 
     /// A tensor.

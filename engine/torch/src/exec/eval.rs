@@ -5,10 +5,11 @@ use crate::attention::{self, Bias, Form, Heads};
 use crate::error::{Result, fail};
 use crate::kinds::{cast, float_kind, is_float};
 use crate::ops::{heads, matrix, norm, pointwise, rotary, route, rows};
+use crate::place;
 use crate::{RowSet, RtValue, Tensor as Shared};
 use sli_model::{Attend, BinaryOp, Op, Scalar};
 use std::sync::Arc;
-use tch::{Device, Kind, Tensor};
+use tch::{Kind, Tensor};
 
 /// What operations need besides their inputs.
 pub(super) struct Context<'a> {
@@ -24,10 +25,10 @@ pub(super) fn eval(op: &Op, args: &Args, context: &Context) -> Result<Results> {
     let first = || args.tensor(0);
     let made = match op {
         Op::Const(scalar) => return Ok(vec![Some(RtValue::Scalar(*scalar))]),
-        Op::Range(n) => return plain(Tensor::f_arange(*n as i64, (Kind::Float, Device::Cpu))?),
+        Op::Range(n) => return plain(Tensor::f_arange(*n as i64, (Kind::Float, context.set.device()))?),
         Op::Numbers(numbers) => {
             let numbers: Vec<f32> = numbers.iter().map(|n| n.0 as f32).collect();
-            return plain(Tensor::f_from_slice(&numbers)?);
+            return plain(place::numbers(&numbers, context.set.device())?);
         }
 
         Op::Linear { transposed } => matrix::linear(
@@ -131,7 +132,7 @@ pub(super) fn eval(op: &Op, args: &Args, context: &Context) -> Result<Results> {
         | Op::TopKeys(_)
         | Op::PairBias(_)
         | Op::AddBias
-        | Op::ByBlock(_) => return Ok(vec![Some(RtValue::Bias(Arc::new(bias(op, args)?)))]),
+        | Op::ByBlock(_) => return Ok(vec![Some(RtValue::Bias(Arc::new(bias(op, args, context)?)))]),
 
         Op::CausalConv1d
         | Op::SelectiveScan
@@ -199,11 +200,11 @@ fn arithmetic(op: BinaryOp, args: &Args) -> Result<Results> {
         }
         (RtValue::Scalar(a), _) => {
             let b = args.tensor(1)?;
-            (pointwise::number_beside(*a, &b)?, b)
+            (pointwise::number_for(op, *a, &b)?, b)
         }
         (_, RtValue::Scalar(b)) => {
             let a = args.tensor(0)?;
-            let b = pointwise::number_beside(*b, &a)?;
+            let b = pointwise::number_for(op, *b, &a)?;
             (a, b)
         }
         _ => beside(args)?,
@@ -247,11 +248,11 @@ fn choose(args: &Args) -> Result<Tensor> {
     let mut parts = Vec::with_capacity(3);
     for slot in 0..3 {
         let part = match args.value(slot)? {
-            RtValue::Scalar(number) if slot == 0 => pointwise::number_beside(*number, &args.tensor(first)?)?,
+            RtValue::Scalar(number) if slot == 0 => pointwise::number_on(*number, &args.tensor(first)?)?,
             RtValue::Scalar(number) if numbers[1] && numbers[2] => {
-                cast(&pointwise::number_beside(*number, &like)?, like.kind())?
+                cast(&pointwise::number_on(*number, &like)?, like.kind())?
             }
-            RtValue::Scalar(number) => pointwise::number_beside(*number, &like)?,
+            RtValue::Scalar(number) => pointwise::number_on(*number, &like)?,
             _ => {
                 let others = (0..3).filter(|other| *other != slot && !numbers[*other]);
                 let ranks = others.map(|other| Ok(rank_beside(&args.tensor(other)?, args.rows(other).is_some())));
@@ -291,7 +292,7 @@ fn attend(op: &Attend, args: &Args, compute: Kind) -> Result<Results> {
 }
 
 /// The operations that make score biases.
-fn bias(op: &Op, args: &Args) -> Result<Bias> {
+fn bias(op: &Op, args: &Args, context: &Context) -> Result<Bias> {
     let set = |slot| args.set(slot).cloned();
     Ok(Bias::new(match op {
         Op::Alibi {
@@ -299,7 +300,7 @@ fn bias(op: &Op, args: &Args) -> Result<Bias> {
             scale,
             max,
             symmetric,
-        } => Form::alibi(*heads, *scale, *max, *symmetric)?,
+        } => Form::alibi(*heads, *scale, *max, *symmetric, context.set.device())?,
         Op::RelativeBias {
             buckets,
             max_distance,

@@ -60,7 +60,7 @@ fn row_conv(args: &Args, stencil: Stencil, set: &Arc<RowSet>) -> Result<Results>
         return Ok(vec![Some(labelled(made, Some(set)))]);
     }
     let lengths: Vec<i64> = limits.windows(2).map(|w| w[1] - w[0]).collect();
-    let set = Arc::new(RowSet::from_lengths(&lengths)?);
+    let set = Arc::new(RowSet::beside(&lengths, made.device())?);
     Ok(vec![Some(RtValue::packed(Tensor::own(made), &set))])
 }
 

@@ -1,6 +1,7 @@
 //! Convolution along the rows of each sequence.
 
 use super::shape_error;
+use crate::place;
 use tch::{Kind, TchError, Tensor};
 
 /// How a convolution reads its rows.
@@ -62,7 +63,7 @@ pub(crate) fn row_conv(
         picks.extend((0..outputs).map(|i| start / stride + i));
         limits.push(picks.len() as i64);
     }
-    let index = |list: &[i64]| Tensor::f_from_slice(list)?.f_to_device(x.device());
+    let index = |list: &[i64]| place::numbers(list, x.device());
     if picks.is_empty() {
         return Ok((Tensor::f_zeros([0, width], (x.kind(), x.device()))?, limits));
     }

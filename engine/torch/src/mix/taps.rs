@@ -1,6 +1,7 @@
 //! Convolutions with few taps, as one multiply-add over all rows per tap.
 
 use super::{sequences, shape_error};
+use crate::place;
 use tch::{Kind, TchError, Tensor};
 
 /// Depthwise causal convolution: `x [N, C], w [C, 1, K]` or `[C, K]`, bias `[C]` ->
@@ -90,7 +91,7 @@ fn add_tap(y: &mut Tensor, x: &Tensor, weight: &Tensor, by: i64, offsets: &[i64]
         })
         .filter(|t| (to..to + count).contains(t))
         .collect();
-    let outside = Tensor::f_from_slice(&outside)?.f_to_device(x.device())?;
+    let outside = place::numbers(&outside, x.device())?;
     let kept = y.f_index_select(0, &outside)?;
     let weight = match weight.size()[0] {
         1 => weight.shallow_clone(),

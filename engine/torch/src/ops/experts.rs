@@ -5,6 +5,7 @@ mod slots;
 use crate::error::{ExecError, Result, fail};
 use crate::exec::Body;
 use crate::kinds::cast;
+use crate::place;
 use crate::weights::of_expert;
 use crate::{RowSet, RtValue, Tensor as Shared, TensorError, Weights, prepare};
 use sli_model::{DType, Experts, Origin};
@@ -226,7 +227,7 @@ impl Chosen {
     }
 
     fn ids(&self, ids: &[i64]) -> Result<Tensor> {
-        Ok(Tensor::f_from_slice(ids)?.f_to_device(self.x.device())?)
+        Ok(place::numbers(ids, self.x.device())?)
     }
 
     /// The weights of some slots, `[n, 1]` f32.

@@ -2,7 +2,7 @@
 
 use crate::error::{Result, fail};
 use crate::kinds::{cast, is_float};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// Bytes of one converted piece of a weight that is converted while it is used.
 const PIECE: i64 = 64 << 20;
@@ -98,7 +98,8 @@ pub(crate) fn embedding(ids: &Tensor, table: &Tensor, compute: Kind) -> Result<T
     if table.dim() < 2 {
         fail!("a table of shape {:?} has no rows", table.size());
     }
-    if ids.numel() > 0 {
+    // an accelerator would have to wait; the runtime checks ids before anything is computed
+    if ids.numel() > 0 && ids.device() == Device::Cpu {
         let (low, high) = (ids.f_min()?.f_int64_value(&[])?, ids.f_max()?.f_int64_value(&[])?);
         let rows = table.size()[0];
         if low < 0 || high >= rows {

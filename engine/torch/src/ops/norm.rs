@@ -3,7 +3,7 @@
 use super::blocks::by_rows;
 use crate::error::{Result, fail};
 use crate::kinds::{cast, float_kind, upcast};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// (x - mean) / sqrt(var + eps) * (offset + weight) + bias (`Op::LayerNorm`).
 pub(crate) fn layer_norm(
@@ -20,8 +20,9 @@ pub(crate) fn layer_norm(
     let bias = bias.map(|b| cast(b, wide)).transpose()?;
     let fits = |t: &Option<Tensor>| t.as_ref().is_none_or(|t| t.size() == [width]);
     if groups == 1 && fits(&weight) && fits(&bias) {
-        // libtorch's kernel takes half-precision x with f32 weights only if both are given
-        let full = x.kind() == wide || (weight.is_some() && bias.is_some());
+        // libtorch's kernel takes half-precision x with f32 weights only if both are given, and on the CPU
+        let mixed = x.device() == Device::Cpu && weight.is_some() && bias.is_some();
+        let full = x.kind() == wide || mixed;
         if full {
             return Ok(x.f_layer_norm([width], weight.as_ref(), bias.as_ref(), eps, false)?);
         }

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::kinds::{cast, float_kind, is_float, upcast};
 use sli_model::{Activation, BinaryOp, Num, Scalar, UnaryOp, round_bf16, round_f16};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 /// `Op::Unary`.
 pub(crate) fn unary(op: UnaryOp, x: &Tensor) -> Result<Tensor> {
@@ -141,6 +141,29 @@ pub(crate) fn number_beside(number: Scalar, other: &Tensor) -> Result<Tensor> {
         _ => Tensor::f_from_slice(&[number.as_f64()])?,
     };
     Ok(raw.f_reshape([0i64; 0])?)
+}
+
+/// The same on the device of `other`, for operations that take no number of the host.
+pub(crate) fn number_on(number: Scalar, other: &Tensor) -> Result<Tensor> {
+    let host = number_beside(number, other)?;
+    if other.device() == Device::Cpu {
+        return Ok(host);
+    }
+    let options = (host.kind(), other.device());
+    // filled there: nothing is copied
+    Ok(match number {
+        Scalar::Int(i) => Tensor::f_full([0i64; 0], i, options)?,
+        number => Tensor::f_full([0i64; 0], number.as_f64(), options)?,
+    })
+}
+
+/// A number as operand of `op` with `other`. The CUDA kernels of arithmetic read numbers of the host in full;
+/// that of powers reads none, and a limit may as well have the type of what it limits.
+pub(crate) fn number_for(op: BinaryOp, number: Scalar, other: &Tensor) -> Result<Tensor> {
+    match op {
+        BinaryOp::Pow | BinaryOp::Min | BinaryOp::Max => number_on(number, other),
+        _ => number_beside(number, other),
+    }
 }
 
 /// `Op::Clamp`.

@@ -3,6 +3,7 @@
 use super::blocks::by_rows;
 use crate::error::{Result, fail};
 use crate::kinds::{cast, upcast};
+use crate::place;
 use crate::{RowSet, Tensor as Shared};
 use sli_model::{Axes, Rope};
 use std::ops::Range;
@@ -125,7 +126,7 @@ fn of_axes(rope: &Rope, frequencies: &[f64], scale: f64, at: &Tensor) -> Result<
         fail!("{axes} axes of positions do not fill the {pairs} pairs of a rotary embedding");
     }
     let (axis, frequency): (Vec<i64>, Vec<f64>) = chosen.into_iter().map(|(axis, f)| (axis as i64, f)).unzip();
-    let axis = Tensor::f_from_slice(&axis)?.f_to_device(at.device())?;
+    let axis = place::numbers(&axis, at.device())?;
     let at = cast(at, Kind::Float)?.f_index_select(1, &axis)?;
     turn(&at.f_mul(&numbers(&frequency, &at)?)?, scale)
 }
@@ -136,7 +137,7 @@ fn outer(at: &Tensor, frequencies: &Tensor) -> Result<Tensor> {
 
 fn numbers(frequencies: &[f64], beside: &Tensor) -> Result<Tensor> {
     let narrow: Vec<f32> = frequencies.iter().map(|f| *f as f32).collect();
-    Ok(Tensor::f_from_slice(&narrow)?.f_to_device(beside.device())?)
+    Ok(place::numbers(&narrow, beside.device())?)
 }
 
 fn turn(angles: &Tensor, scale: f64) -> Result<Turn> {
@@ -164,9 +165,14 @@ const LONGEST_TABLE: i64 = 1 << 17;
 
 /// cos and sin of whole positions, from a table.
 fn looked_up(frequencies: Vec<f64>, scale: f64, at: &Tensor) -> Result<Turn> {
+    let computed = || turn(&outer(at, &numbers(&frequencies, at)?)?, scale);
+    // an accelerator computes angles in no time, and the range would make it wait
+    if at.device() != Device::Cpu {
+        return computed();
+    }
     let (low, high) = (at.f_min()?.f_int64_value(&[])?, at.f_max()?.f_int64_value(&[])?);
-    if low < 0 || high >= LONGEST_TABLE || at.device() != Device::Cpu {
-        return turn(&outer(at, &numbers(&frequencies, at)?)?, scale);
+    if low < 0 || high >= LONGEST_TABLE {
+        return computed();
     }
     let table = table(frequencies, scale, high + 1)?;
     Ok((

@@ -2,6 +2,7 @@
 
 use crate::error::{Result, fail};
 use crate::kinds::{cast, upcast};
+use crate::place;
 use crate::{RowSet, Tensor as Shared};
 use tch::{Kind, Tensor};
 
@@ -21,7 +22,7 @@ pub(crate) fn shift(x: &Tensor, n: i64, set: &RowSet) -> Result<Tensor> {
         let foreign: Vec<i64> = (0..set.sequences()).flat_map(|s| edge(set.range(s), n)).collect();
         let _ = out
             .shallow_clone()
-            .f_index_fill_(0, &Tensor::f_from_slice(&foreign)?.f_to_device(x.device())?, 0)?;
+            .f_index_fill_(0, &place::numbers(&foreign, x.device())?, 0)?;
     }
     Ok(out)
 }
@@ -47,7 +48,7 @@ pub(crate) fn end_token(x: &Tensor, last: bool, set: &RowSet) -> Result<Tensor> 
     }
     let ranges = (0..set.sequences()).map(|s| set.range(s));
     let rows: Vec<i64> = ranges.map(|r| if last { r.end - 1 } else { r.start }).collect();
-    Ok(x.f_index_select(0, &Tensor::f_from_slice(&rows)?.f_to_device(x.device())?)?)
+    Ok(x.f_index_select(0, &place::numbers(&rows, x.device())?)?)
 }
 
 /// `[N, C]` -> `[S, C]`: the mean over each sequence, summed in f32 (`Op::MeanRows`); 0 for an empty one.
@@ -99,7 +100,7 @@ pub(crate) fn row_at(x: &Tensor, index: &Shared, set: &RowSet) -> Result<Tensor>
             ),
         }
     }
-    Ok(x.f_index_select(0, &Tensor::f_from_slice(&rows)?.f_to_device(x.device())?)?)
+    Ok(x.f_index_select(0, &place::numbers(&rows, x.device())?)?)
 }
 
 /// `t [S, ..]` -> `[N, ..]`: row s for every row of sequence s (`Op::Spread`).
@@ -107,7 +108,7 @@ pub(crate) fn spread(t: &Tensor, set: &RowSet) -> Result<Tensor> {
     let rows: Vec<i64> = (set.lengths().enumerate())
         .flat_map(|(s, n)| std::iter::repeat_n(s as i64, n as usize))
         .collect();
-    Ok(t.f_index_select(0, &Tensor::f_from_slice(&rows)?.f_to_device(t.device())?)?)
+    Ok(t.f_index_select(0, &place::numbers(&rows, t.device())?)?)
 }
 
 fn token_index(tokens: &Shared, set: &RowSet, find: impl Fn(&[i64]) -> usize) -> Result<Tensor> {
@@ -119,7 +120,7 @@ fn token_index(tokens: &Shared, set: &RowSet, find: impl Fn(&[i64]) -> usize) ->
         let row = &tokens_vec[range.start as usize..range.end as usize];
         out.resize(out.len() + row.len(), find(row) as i64);
     }
-    Ok(Tensor::f_from_slice(&out)?.f_to_device(tokens.raw().device())?)
+    Ok(place::numbers(&out, tokens.raw().device())?)
 }
 
 /// `[2L + 1]`: -L .. L, L the longest sequence.
@@ -128,7 +129,7 @@ pub(crate) fn distances(set: &RowSet) -> Result<Tensor> {
     Ok(Tensor::f_arange_start(
         -longest,
         longest + 1,
-        (Kind::Int64, tch::Device::Cpu),
+        (Kind::Int64, set.device()),
     )?)
 }
 
@@ -137,7 +138,7 @@ pub(crate) fn block_sums(x: &Tensor, n: u64, set: &RowSet) -> Result<(Tensor, Ro
     check(x, set)?;
     let n = n.max(1) as i64;
     let lengths: Vec<i64> = set.lengths().map(|length| length / n).collect();
-    let blocks = RowSet::from_lengths(&lengths)?;
+    let blocks = RowSet::beside(&lengths, x.device())?;
     let mut size = x.size();
     size[0] = blocks.len();
     let out = Tensor::f_zeros(size, (Kind::Float, x.device()))?;

@@ -5,6 +5,7 @@
 //! sequence. The sequences that reach number c + 1 are then the first ones of those that reach
 //! number c, and a state pass over the numbers only narrows, it never gathers.
 
+use crate::place;
 use tch::{Device, Kind, TchError, Tensor};
 
 /// A run of consecutive rows of a packed batch that is worked on at once: whole sequences, or a
@@ -108,7 +109,7 @@ impl Chunks {
         let regular = total * len == block.rows() && slots.is_sorted();
         let slots = match regular {
             true => None,
-            false => Some(Tensor::f_from_slice(&slots)?.f_to_device(device)?),
+            false => Some(place::numbers(&slots, device)?),
         };
         Ok(Chunks {
             len,

@@ -7,6 +7,7 @@
 //! Blelloch 1990); then h_t += (a_t .. a_first) h0 with the states h0 before the chunks.
 
 use super::block_bytes;
+use crate::place;
 use tch::{Device, Kind, TchError, Tensor};
 
 /// Tokens of a chunk.
@@ -109,7 +110,7 @@ pub(super) fn scan(
 ) -> Result<Tensor, TchError> {
     let rows = b.size()[0];
     if !starts.is_empty() {
-        let index = Tensor::f_from_slice(starts)?.f_to_device(a.device())?;
+        let index = place::numbers(starts, a.device())?;
         a = a.f_index_fill_(0, &index, ring.zero())?;
     }
     let width = b.numel() as i64 / rows.max(1);

@@ -12,6 +12,7 @@ use super::chunks::Block;
 use super::decay::exp32;
 use super::first_order::{Ring, scan, starts};
 use super::operands::Operands;
+use crate::place;
 use sli_model::ScanNormalize;
 use tch::{Kind, TchError, Tensor};
 
@@ -76,6 +77,6 @@ fn earlier(x: &Tensor, begins: &[i64], carried: Option<&Tensor>, none: f64) -> R
         None => x.f_narrow(0, 0, 1)?.f_full_like(none)?,
     };
     let mut shifted = Tensor::f_cat(&[first, x.f_narrow(0, 0, x.size()[0] - 1)?], 0)?;
-    let index = Tensor::f_from_slice(begins)?.f_to_device(x.device())?;
+    let index = place::numbers(begins, x.device())?;
     shifted.f_index_fill_(0, &index, none)
 }

@@ -6,9 +6,9 @@ mod tests;
 
 pub use moments::Moments;
 
-use crate::Tensor;
 use crate::error::{Result, fail};
 use crate::kinds::{cast, is_float};
+use crate::{Tensor, place};
 use tch::Kind;
 
 /// Elements widened to f64 at a time.
@@ -70,9 +70,7 @@ impl Accumulator {
                 Ok(x.f_masked_fill(&good.f_logical_not()?, with)?)
             }
         };
-        let count = tch::Tensor::f_from_slice(&counts)?
-            .f_to_device(x.device())?
-            .f_clamp_min(1.0)?;
+        let count = place::numbers(&counts, x.device())?.f_clamp_min(1.0)?;
         let mean = masked(x, 0.0)?.f_sum_dim_intlist(0, false, None)?.f_div(&count)?;
         let d = masked(&x.f_sub(&mean)?, 0.0)?;
         let d2 = d.f_square()?;
