@@ -8,6 +8,7 @@ mod attention;
 mod cpu;
 mod error;
 mod exec;
+mod host;
 mod kinds;
 mod mix;
 mod ops;
