@@ -62,3 +62,32 @@ impl<T: Number> Kernel for LogProbs<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{close, floats, random};
+
+    #[test]
+    fn bf16_logits_are_scored_as_the_numbers_they_are() {
+        let logits = random(&[40, 9000], 1).f_mul_scalar(30.0).unwrap();
+        let logits = logits.f_to_kind(Kind::BFloat16).unwrap();
+        let targets: Vec<i64> = (0..40).map(|row| row * 223).collect();
+        let wide = logits.f_to_kind(Kind::Double).unwrap();
+        let index = Tensor::f_from_slice(&targets).unwrap().f_unsqueeze(1).unwrap();
+        let exact = wide
+            .f_log_softmax(-1, None)
+            .unwrap()
+            .f_gather(1, &index, false)
+            .unwrap();
+        let found = log_probs(&logits, &targets).unwrap().unwrap();
+        close(&found, &floats(&exact), 1e-6);
+    }
+
+    #[test]
+    fn rows_without_probability_are_what_libtorch_says() {
+        let row = |x: f32| Tensor::f_full([1, 40], f64::from(x), (Kind::Float, tch::Device::Cpu)).unwrap();
+        let score = |x: f32| log_probs(&row(x), &[3]).unwrap().unwrap()[0];
+        assert!(score(f32::NAN).is_nan() && score(f32::INFINITY).is_nan() && score(f32::NEG_INFINITY).is_nan());
+    }
+}

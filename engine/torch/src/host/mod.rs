@@ -8,6 +8,7 @@
 //! A kernel answers `None` for tensors it does not know (another device, another element type, another
 //! layout): the caller then takes libtorch's steps.
 
+mod attention;
 mod log_prob;
 mod memory;
 mod number;
@@ -16,6 +17,7 @@ mod threads;
 mod turn;
 mod vectors;
 
+pub(crate) use attention::{Attention, attention};
 pub(crate) use log_prob::log_probs;
 pub(crate) use rms::rms_norm;
 pub(crate) use turn::turn;

@@ -87,3 +87,39 @@ impl<T: Number> Kernel for RmsNorm<'_, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{close, floats, random};
+
+    #[test]
+    fn rows_in_every_type_and_layout() {
+        let x = random(&[9, 5, 70], 1);
+        let weight = random(&[70], 2);
+        for (kind, tolerance) in [(Kind::Float, 1e-6), (Kind::BFloat16, 4e-3), (Kind::Half, 1e-3)] {
+            let x = x.f_to_kind(kind).unwrap().f_narrow(1, 1, 2).unwrap();
+            let y = rms_norm(&x, Some(&weight), 0.1, 35).unwrap().unwrap();
+            let (xs, ws) = (floats(&x), floats(&weight));
+            let expected: Vec<f32> = (0..xs.len())
+                .map(|i| {
+                    let part = &xs[i / 35 * 35..][..35];
+                    let square: f64 = part.iter().map(|x| f64::from(*x).powi(2)).sum();
+                    (f64::from(xs[i]) / (square / 35.0 + 0.1).sqrt()) as f32 * ws[i % 70]
+                })
+                .collect();
+            close(&floats(&y), &expected, tolerance);
+        }
+    }
+
+    #[test]
+    fn other_types_layouts_and_weights_are_left_to_libtorch() {
+        let x = random(&[6, 4], 1);
+        let double = x.f_to_kind(Kind::Double).unwrap();
+        assert!(rms_norm(&double, None, 0.1, 4).unwrap().is_none());
+        let turned = x.f_transpose(0, 1).unwrap();
+        assert!(rms_norm(&turned, None, 0.1, 6).unwrap().is_none());
+        assert!(rms_norm(&x, Some(&random(&[1], 2)), 0.1, 4).unwrap().is_none());
+        assert!(rms_norm(&x, Some(&random(&[4], 2)), 0.1, 4).unwrap().is_some());
+    }
+}

@@ -93,3 +93,25 @@ fn neighbours<T: Number>(x: &[T], cos: &[f32], sin: &[f32], out: &mut [MaybeUnin
         out[1].write(T::narrow(y * cos + x * sin));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{close, floats, random};
+
+    #[test]
+    fn bf16_heads_of_a_wider_tensor_turn_as_f32_ones() {
+        let wide = random(&[3, 7, 10], 1).f_to_kind(Kind::BFloat16).unwrap();
+        let x = wide.f_narrow(1, 2, 4).unwrap();
+        let (cos, sin) = (random(&[3, 4], 2), random(&[3, 4], 3));
+        for interleaved in [false, true] {
+            let exact = turn(&x.f_to_kind(Kind::Float).unwrap(), &cos, &sin, interleaved);
+            let y = turn(&x, &cos, &sin, interleaved).unwrap().unwrap();
+            assert_eq!((y.kind(), y.size()), (Kind::BFloat16, vec![3, 4, 10]));
+            let exact = exact.unwrap().unwrap();
+            close(&floats(&y), &floats(&exact), 4e-3);
+            let rest = |t: &Tensor| floats(&t.f_narrow(-1, 8, 2).unwrap());
+            assert_eq!(rest(&y), rest(&x), "features beyond the pairs stay");
+        }
+    }
+}
