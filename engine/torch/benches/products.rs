@@ -9,7 +9,8 @@
 //! micro-batch, several with commas: the first is the engine's), `lengths` (of documents, for attention) and `distinct` (layers whose
 //! weights differ, at least enough to be beyond the cache). Prints one JSON object: for every `micro` the
 //! seconds of all products of a decoder and its head over all tokens, the fewest of all rounds, and apart from
-//! it the seconds of fused causal attention over documents of these lengths.
+//! it the seconds of libtorch's fused causal attention over documents of these lengths, of one layer's weights
+//! from bf16 to f32, and of a plain copy of these.
 //!
 //! Weights lie in one buffer of a layer, as in an arena of the reader; nothing else is timed: no norms,
 //! activations or residuals.
@@ -158,7 +159,7 @@ fn products(shape: &Shape, layers: &[Layer], head: &Tensor, micro: i64) -> Resul
                 let rows = micro.min(shape.tokens - start);
                 for weight in &layers[layer % layers.len()].weights {
                     let x = inputs[&weight.size()[1]].f_narrow(0, 0, rows)?;
-                    x.f_linear(weight, None::<&Tensor>)?;
+                    let _ = x.f_linear(weight, None::<&Tensor>)?;
                 }
             }
         }
@@ -166,7 +167,7 @@ fn products(shape: &Shape, layers: &[Layer], head: &Tensor, micro: i64) -> Resul
             let rows = micro.min(shape.tokens - start);
             for chunk in (0..rows).step_by(shape.chunk as usize) {
                 let x = inputs[&shape.hidden].f_narrow(0, 0, shape.chunk.min(rows - chunk))?;
-                x.f_linear(head, None::<&Tensor>)?;
+                let _ = x.f_linear(head, None::<&Tensor>)?;
             }
         }
         Ok(())
@@ -193,11 +194,36 @@ fn attention(shape: &Shape, lengths: &[i64]) -> Result<f64> {
         .collect::<Result<_>>()?;
     let one = best(shape.rounds, || {
         for [q, k, v] in &documents {
-            Tensor::f_internal_scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, true, None::<Tensor>, scale)?;
+            let no_mask = None::<Tensor>;
+            let _ = Tensor::f_internal_scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, true, no_mask, scale)?;
         }
         Ok(())
     })?;
     Ok(one * shape.layers as f64)
+}
+
+/// Seconds of a layer's weights as f32, and of a plain copy of the same bytes to memory that is there already.
+fn conversion(shape: &Shape, layer: &Layer) -> Result<(f64, f64)> {
+    let bf16: Vec<Tensor> = (layer.weights.iter())
+        .map(|weight| weight.f_to_kind(Kind::BFloat16))
+        .collect::<std::result::Result<_, _>>()?;
+    let convert = best(shape.rounds, || {
+        for weight in &bf16 {
+            let _ = weight.f_to_kind(Kind::Float)?;
+        }
+        Ok(())
+    })?;
+    let mut places: Vec<Tensor> = bf16
+        .iter()
+        .map(Tensor::f_zeros_like)
+        .collect::<std::result::Result<_, _>>()?;
+    let copy = best(shape.rounds, || {
+        for (weight, place) in bf16.iter().zip(&mut places) {
+            place.f_copy_(weight)?;
+        }
+        Ok(())
+    })?;
+    Ok((convert, copy))
 }
 
 fn main() -> Result<()> {
@@ -225,8 +251,9 @@ fn main() -> Result<()> {
         None => vec![shape.tokens.min(1024); (shape.tokens / shape.tokens.clamp(1, 1024)) as usize],
     };
     let attention = attention(&shape, &lengths)?;
+    let (convert, copy) = conversion(&shape, &layers[0])?;
     println!(
-        r#"{{"tokens": {}, "dtype": "{:?}", "threads": {}, "flops": {:.0}, "products": [{}], "attention_seconds": {attention:.6}}}"#,
+        r#"{{"tokens": {}, "dtype": "{:?}", "threads": {}, "flops": {:.0}, "products": [{}], "attention_seconds": {attention:.6}, "layer_to_f32_seconds": {convert:.6}, "layer_copy_seconds": {copy:.6}}}"#,
         shape.tokens,
         shape.kind,
         tch::get_num_threads(),

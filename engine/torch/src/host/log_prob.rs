@@ -12,6 +12,8 @@ use tch::{Kind, Tensor};
 
 /// Logits that are worth a thread of their own.
 const LEAST: usize = 1 << 18;
+/// Rows that a thread takes at a time.
+const PIECE: usize = 16;
 
 /// logit - log sum exp of each row's target, in f32: logits `[n, V]`, targets `n` numbers below V.
 pub(crate) fn log_probs(logits: &Tensor, targets: &[i64]) -> Result<Option<Vec<f32>>> {
@@ -25,7 +27,8 @@ fn typed<T: Number>(logits: &Tensor, targets: &[i64]) -> Result<Option<Vec<f32>>
     let mut found = Vec::with_capacity(targets.len());
     let count = threads().min(targets.len() * rows.width() / LEAST);
     let out = &mut found.spare_capacity_mut()[..targets.len()];
-    share_among(count, out, 1, |first, out| {
+    share_among(count, out, PIECE, |piece, out| {
+        let first = piece * PIECE;
         with_widest(LogProbs {
             rows,
             targets: &targets[first..][..out.len()],

@@ -39,12 +39,15 @@ impl<'a, T: Number> Rows<'a, T> {
         } else {
             (rows - 1) * stride + width
         };
-        // SAFETY: the tensor is in main memory and has elements of this type from its first to the last of its
-        // last row, `count` of them; it is borrowed for as long as the slice, and nothing writes to it meanwhile.
-        #[allow(unsafe_code)]
-        let elements = match count {
-            0 => &[],
-            count => unsafe { std::slice::from_raw_parts(x.data_ptr() as *const T, count as usize) },
+        let elements = if count == 0 {
+            &[]
+        } else {
+            // SAFETY: the tensor is in main memory and has elements of this type from its first to the last of its
+            // last row, `count` of them; it is borrowed for as long as the slice, and nothing writes to it meanwhile.
+            #[allow(unsafe_code)]
+            unsafe {
+                std::slice::from_raw_parts(x.data_ptr() as *const T, count as usize)
+            }
         };
         Some(Rows {
             elements,

@@ -13,6 +13,7 @@ mod rows;
 mod tests;
 
 use super::memory::{Rows, filled};
+use super::threads::together;
 use crate::error::Result;
 use crate::threads;
 use half::bf16;
@@ -132,17 +133,11 @@ impl Work<'_> {
             len: out.len(),
         };
         let next = &AtomicUsize::new(0);
-        let turn = move || {
+        together(count, || {
             let mut buffers = rows::Buffers::default();
             while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
                 self.task(task, &mut buffers, out);
             }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..count {
-                scope.spawn(turn);
-            }
-            turn();
         });
     }
 
