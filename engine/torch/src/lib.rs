@@ -11,6 +11,7 @@ mod error;
 mod exec;
 #[cfg(all(test, target_os = "linux"))]
 mod fake;
+mod host;
 mod kinds;
 mod mix;
 mod ops;

@@ -13,6 +13,7 @@ pub(crate) use bias::Form;
 
 use crate::RowSet;
 use crate::error::{Result, fail};
+use crate::host;
 use crate::kinds::cast;
 use sli_model::Attend;
 use std::sync::Arc;
@@ -63,6 +64,10 @@ pub(crate) fn attend(op: &Attend, heads: &Heads, compute: Kind) -> Result<(Tenso
     };
     let device = heads.q.device();
     let scale = op.scale.map_or(1.0 / (shape.dim as f64).sqrt(), |s| s.0);
+    let plain = op.softcap.is_none() && !op.lse && heads.bias.is_none() && heads.sinks.is_none();
+    if plain && let Some(y) = on_host(op, heads, scale)? {
+        return Ok((y, None));
+    }
     let mut y = Tensor::f_zeros([shape.rows, shape.heads, shape.out], (compute, device))?;
     let mut lse = if op.lse { Some(shape.without_keys(heads)?) } else { None };
     let explicit = op.softcap.is_some() || device != Device::Cpu && (op.lse || heads.sinks.is_some());
@@ -86,6 +91,32 @@ pub(crate) fn attend(op: &Attend, heads: &Heads, compute: Kind) -> Result<(Tenso
         }
     }
     Ok((y, lse))
+}
+
+/// y of attention without bias, softcap and sinks by the crate's own kernel, where that fits.
+fn on_host(op: &Attend, heads: &Heads, scale: f64) -> Result<Option<Tensor>> {
+    if heads.q.kind() != Kind::BFloat16 || heads.q.device() != Device::Cpu {
+        return Ok(None);
+    }
+    let (mut sequences, mut seen) = (Vec::new(), vec![0..0; heads.q_set.len() as usize]);
+    for group in tiles::groups(heads) {
+        let visible = Visible::new(op, heads, &group);
+        for (queries, keys) in group.spans() {
+            for (query, seen) in seen[queries.clone()].iter_mut().enumerate() {
+                let of = visible.of(query as i64);
+                *seen = keys.start + of.start as usize..keys.start + of.end as usize;
+            }
+            sequences.push(queries);
+        }
+    }
+    host::attention(&host::Attention {
+        q: &heads.q,
+        k: &heads.k,
+        v: &heads.v,
+        sequences: &sequences,
+        seen: &seen,
+        scale,
+    })
 }
 
 /// The sizes of an attention, checked.

@@ -85,6 +85,15 @@ impl Group {
         })
     }
 
+    /// The rows of queries and of keys of each sequence.
+    pub(super) fn spans(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> + '_ {
+        let starts = self.q_starts.iter().zip(&self.k_starts);
+        starts.map(|(q, k)| {
+            let of = |start: i64, len: i64| start as usize..(start + len) as usize;
+            (of(*q, self.queries), of(*k, self.keys))
+        })
+    }
+
     /// Writes a tile's `[B, rows, ..]` to the rows of `out` `[N, ..]`.
     pub(super) fn put(&self, out: &mut Tensor, tile: &Tile, made: &Tensor) -> Result<()> {
         for (b, start) in self.q_starts.iter().enumerate() {
@@ -151,7 +160,7 @@ impl Visible {
     }
 
     /// The keys that query `q` sees, an interval.
-    fn of(&self, q: i64) -> Range<i64> {
+    pub(super) fn of(&self, q: i64) -> Range<i64> {
         let (mut start, mut end) = (0, self.keys);
         if self.causal {
             let prefix = self.prefix.as_ref().map_or(0, |p| p[q as usize]);

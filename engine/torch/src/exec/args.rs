@@ -8,11 +8,22 @@ use std::sync::Arc;
 /// The inputs of a node; `None` is an optional one that is not there.
 pub(crate) struct Args {
     values: Vec<Option<RtValue>>,
+    /// Inputs that nobody else holds, by slot.
+    spare: Vec<bool>,
 }
 
 impl Args {
-    pub(crate) fn new(values: Vec<Option<RtValue>>) -> Args {
-        Args { values }
+    /// `spare[slot]`: neither the value of that input nor a view of it is held by anyone else.
+    pub(crate) fn new(values: Vec<Option<RtValue>>, spare: Vec<bool>) -> Args {
+        Args { values, spare }
+    }
+
+    /// The tensor of an input that the operation may write its result into.
+    pub(crate) fn spare(&self, slot: usize) -> Result<Option<tch::Tensor>> {
+        match self.spare.get(slot) {
+            Some(true) => Ok(Some(self.tensor(slot)?)),
+            _ => Ok(None),
+        }
     }
 
     pub(crate) fn get(&self, slot: usize) -> Option<&RtValue> {

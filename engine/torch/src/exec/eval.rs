@@ -57,7 +57,10 @@ pub(super) fn eval(op: &Op, args: &Args, context: &Context) -> Result<Results> {
         },
         Op::Binary(binary) => return arithmetic(*binary, args),
         Op::Where => choose(args)?,
-        Op::Activation(kind) => pointwise::activation(*kind, &first()?)?,
+        Op::Activation(kind) => match args.spare(0)? {
+            Some(x) => pointwise::activation_in_place(*kind, x)?,
+            None => pointwise::activation(*kind, &first()?)?,
+        },
         Op::Clamp { lo, hi } => pointwise::clamp(&first()?, *lo, *hi)?,
         Op::Softcap(c) => pointwise::softcap(&first()?, c.0)?,
         Op::Softmax => pointwise::softmax(&first()?)?,
@@ -209,7 +212,11 @@ fn arithmetic(op: BinaryOp, args: &Args) -> Result<Results> {
         }
         _ => beside(args)?,
     };
-    Ok(vec![Some(labelled(pointwise::binary(op, &a, &b)?, args.any_rows()))])
+    let spare = [args.spare(0)?.is_some(), args.spare(1)?.is_some()];
+    Ok(vec![Some(labelled(
+        pointwise::binary_in_place(op, a, b, spare)?,
+        args.any_rows(),
+    ))])
 }
 
 /// Two tensors that meet in arithmetic: a token column stands before the other's dims, unless the other

@@ -11,7 +11,7 @@ use crate::kinds::kind_of;
 use crate::ops::experts;
 use crate::weights::ParamValue;
 use crate::{RowSet, RtValue, Tensor, TensorError, Weights};
-use sli_model::{DType, Graph, GraphInput, Op, Origin, StackValue, Value};
+use sli_model::{Activation, DType, Graph, GraphInput, Op, Origin, StackValue, Value};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -118,6 +118,8 @@ struct Run<'a> {
     results: Vec<Results>,
     /// How often each result will still be read, by node.
     readers: Vec<Vec<u32>>,
+    /// Nodes whose result is new memory with one reader in all, who may therefore write into it.
+    alone: Vec<bool>,
     /// Values that came from outside; they may look into foreign memory.
     entered: Vec<Tensor>,
 }
@@ -154,6 +156,9 @@ impl<'a> Run<'a> {
         for (node, _) in graph.nodes.iter().zip(&need).filter(|(_, need)| **need) {
             node.inputs.iter().flatten().for_each(&mut read_unknown);
         }
+        let alone = (graph.nodes.iter().zip(&readers))
+            .map(|(node, readers)| makes_new_memory(&node.op) && readers[..] == [1])
+            .collect();
         let results = vec![Vec::new(); nodes];
         let entered = batch.known.values().filter_map(RtValue::tensor).cloned().collect();
         Ok(Run {
@@ -163,6 +168,7 @@ impl<'a> Run<'a> {
             compute,
             results,
             readers,
+            alone,
             entered,
         })
     }
@@ -192,6 +198,10 @@ impl<'a> Run<'a> {
             .iter()
             .map(|input| input.and_then(|v| self.take(v)))
             .collect();
+        let spare = || {
+            let alone = |input: &Option<Value>| input.is_some_and(|v| self.alone[v.node as usize]);
+            node.inputs.iter().map(alone).collect()
+        };
         match &node.op {
             Op::Input(input) => match (self.batch.inputs)(input) {
                 Some(value) => {
@@ -223,7 +233,7 @@ impl<'a> Run<'a> {
                 experts::experts(op, &node.origin, self.batch.compute, &inputs, own)
             }
             op => {
-                let args = Args::new(inputs);
+                let args = Args::new(inputs, spare());
                 let context = eval::Context {
                     compute: self.compute,
                     set: &self.batch.set,
@@ -253,6 +263,15 @@ impl<'a> Run<'a> {
             return Some(known.clone());
         }
         self.results[value.node as usize].get(value.out as usize)?.clone()
+    }
+}
+
+/// True for operations whose result never looks into the memory of an input, whatever the input is.
+fn makes_new_memory(op: &Op) -> bool {
+    match op {
+        Op::Activation(kind) => *kind != Activation::Identity,
+        Op::Linear { .. } | Op::LayerNorm { .. } | Op::RmsNorm { .. } | Op::Binary(_) => true,
+        _ => false,
     }
 }
 

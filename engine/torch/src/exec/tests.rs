@@ -467,3 +467,55 @@ fn sequence_mixers_are_reached() {
     }
     assert_eq!(raw(&made[1]).size(), [7, 4]);
 }
+
+#[test]
+fn results_in_the_place_of_an_operand_are_the_same() {
+    let (x, w, v) = (random(&[5, 8], 1), random(&[8, 8], 2), random(&[8, 8], 3));
+    let mut g = Builder::default();
+    let input = g.input(GraphInput::X);
+    let (w, v) = (g.weight(&w), g.weight(&v));
+    let gate = g.op(Op::Linear { transposed: false }, &[input, w]);
+    let up = g.op(Op::Linear { transposed: false }, &[input, v]);
+    let active = g.op(Op::Activation(Activation::Silu), &[gate]);
+    let product = g.op(Op::Binary(BinaryOp::Mul), &[active, up]);
+    let out = g.op(Op::Binary(BinaryOp::Add), &[input, product]);
+    let fast = g.run(&[5], &x, DType::F32, &[out]).unwrap();
+    // what is asked for has another reader, and so has what it was made of
+    let kept = g
+        .run(&[5], &x, DType::F32, &[gate, up, active, product, out, input])
+        .unwrap();
+    let of = |value: &RtValue| value.tensor().unwrap().to_f32_vec().unwrap();
+    assert_eq!(of(&fast[0]), of(&kept[4]));
+    assert_eq!(of(&kept[5]), floats(&x), "values from outside are never written to");
+    let (gate, up, active, product) = (of(&kept[0]), of(&kept[1]), of(&kept[2]), of(&kept[3]));
+    for i in 0..gate.len() {
+        let silu = gate[i] / (1.0 + (-gate[i]).exp());
+        assert!((active[i] - silu).abs() < 1e-6 && (product[i] - active[i] * up[i]).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn an_operand_that_a_view_still_needs_is_left_alone() {
+    let (x, w) = (random(&[3, 8], 1), random(&[8, 8], 2));
+    let mut g = Builder::default();
+    let input = g.input(GraphInput::X);
+    let w = g.weight(&w);
+    let y = g.op(Op::Linear { transposed: false }, &[input, w]);
+    let heads = g.op(
+        Op::SplitHeads {
+            heads: Some(2),
+            dim: None,
+        },
+        &[y],
+    );
+    let active = g.op(Op::Activation(Activation::Silu), &[y]);
+    let merged = g.op(Op::MergeHeads, &[heads]);
+    let out = g.op(Op::Binary(BinaryOp::Sub), &[merged, active]);
+    let made = g.run(&[3], &x, DType::F32, &[out, y]).unwrap();
+    let alone = g.run(&[3], &x, DType::F32, &[out]).unwrap();
+    let of = |value: &RtValue| value.tensor().unwrap().to_f32_vec().unwrap();
+    assert_eq!(of(&made[0]), of(&alone[0]));
+    for (out, y) in of(&made[0]).iter().zip(of(&made[1])) {
+        assert!((out - (y - y / (1.0 + (-y).exp()))).abs() < 1e-6);
+    }
+}

@@ -1,6 +1,5 @@
 //! The operations, as free functions on libtorch's tensors.
 
-mod blocks;
 pub(crate) mod experts;
 pub(crate) mod heads;
 pub(crate) mod matrix;

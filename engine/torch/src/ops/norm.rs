@@ -1,7 +1,7 @@
 //! Norms: computed in f32, returned in the type of x.
 
-use super::blocks::by_rows;
 use crate::error::{Result, fail};
+use crate::host;
 use crate::kinds::{cast, float_kind, upcast};
 use tch::{Device, Kind, Tensor};
 
@@ -49,19 +49,17 @@ pub(crate) fn rms_norm(x: &Tensor, weight: Option<&Tensor>, eps: f64, offset: f6
         return Ok(rms_norm(&x.f_unsqueeze(0)?, weight, eps, offset, groups)?.f_squeeze_dim(0)?);
     }
     let weight = weight.map(|w| shifted(w, offset)).transpose()?;
-    let _ = in_groups(x, groups)?; // before any block, so that the error shows the shape of x
+    let parts = in_groups(x, groups)?;
     fits(x, weight.as_ref())?;
-    by_rows(x, float_kind(x), |rows, mut out| {
-        let wide = upcast(&x.f_narrow(0, rows.start, rows.end - rows.start)?)?;
-        let parts = in_groups(&wide, groups)?;
-        let mean = parts.f_square()?.f_mean_dim(-1, true, None)?;
-        let factor = mean.f_add_scalar(eps)?.f_rsqrt_()?;
-        let mut y = parts.f_mul(&factor)?.f_reshape(wide.size())?;
-        if let Some(weight) = &weight {
-            y = y.f_mul_(weight)?;
-        }
-        Ok(out.f_copy_(&y)?)
-    })
+    let width = parts.size()[parts.dim() - 1];
+    if let Some(y) = host::rms_norm(x, weight.as_ref(), eps, width)? {
+        return Ok(y);
+    }
+    let wide = upcast(&parts)?;
+    let mean = wide.f_square()?.f_mean_dim(-1, true, None)?;
+    let factor = mean.f_add_scalar(eps)?.f_rsqrt_()?;
+    let y = wide.f_mul(&factor)?.f_reshape(x.size())?;
+    scaled(y, weight.as_ref(), None, float_kind(x))
 }
 
 /// An error unless the weight broadcasts to x without its rows.

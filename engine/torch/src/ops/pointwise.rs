@@ -81,6 +81,35 @@ pub(crate) fn activation(kind: Activation, x: &Tensor) -> Result<Tensor> {
     })
 }
 
+/// The same for an `x` that nobody else holds: the result takes its place where libtorch can do that.
+pub(crate) fn activation_in_place(kind: Activation, mut x: Tensor) -> Result<Tensor> {
+    if !is_float(x.kind()) {
+        return activation(kind, &x);
+    }
+    Ok(match kind {
+        Activation::Silu => x.f_silu_()?,
+        Activation::Gelu => x.f_gelu_("none")?,
+        Activation::GeluTanh => x.f_gelu_("tanh")?,
+        Activation::Relu => x.f_relu_()?,
+        _ => activation(kind, &x)?,
+    })
+}
+
+/// [`binary`] where nobody else holds the operands marked `spare`: a sum or product of equal shapes and types
+/// takes the place of one of them.
+pub(crate) fn binary_in_place(op: BinaryOp, mut a: Tensor, mut b: Tensor, spare: [bool; 2]) -> Result<Tensor> {
+    if a.kind() != b.kind() || a.size() != b.size() {
+        return binary(op, &a, &b);
+    }
+    Ok(match (op, spare) {
+        (BinaryOp::Add, [true, _]) => a.f_add_(&b)?,
+        (BinaryOp::Add, [_, true]) => b.f_add_(&a)?,
+        (BinaryOp::Mul, [true, _]) => a.f_mul_(&b)?,
+        (BinaryOp::Mul, [_, true]) => b.f_mul_(&a)?,
+        _ => binary(op, &a, &b)?,
+    })
+}
+
 /// `Op::Binary` of two tensors, with libtorch's broadcasting and promotion.
 pub(crate) fn binary(op: BinaryOp, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     Ok(match op {

@@ -1,7 +1,7 @@
 //! Rotary position embeddings (arXiv 2104.09864); angles, cos and sin in f32.
 
-use super::blocks::by_rows;
 use crate::error::{Result, fail};
+use crate::host;
 use crate::kinds::{cast, upcast};
 use crate::place;
 use crate::{RowSet, Tensor as Shared};
@@ -31,21 +31,21 @@ pub(crate) fn rotary(x: &Tensor, rope: &Rope, at: &Shared, set: Option<&RowSet>)
             size[0]
         );
     }
+    if let Some(y) = host::turn(x, &cos, &sin, rope.interleaved)? {
+        return Ok(y);
+    }
     let (cos, sin) = (cos.f_unsqueeze(1)?, sin.f_unsqueeze(1)?);
-    by_rows(x, x.kind(), |rows, out| {
-        let own = |t: &Tensor| t.f_narrow(0, rows.start, rows.end - rows.start);
-        let (x, cos, sin) = (own(x)?, own(&cos)?, own(&sin)?);
-        let (a, b) = pairs(&x, rope)?;
-        let (a, b) = (upcast(&a)?, upcast(&b)?);
-        let (mut to_a, mut to_b) = pairs(&out, rope)?;
-        to_a.f_copy_(&a.f_mul(&cos)?.f_sub_(&b.f_mul(&sin)?)?)?;
-        to_b.f_copy_(&b.f_mul(&cos)?.f_add_(&a.f_mul(&sin)?)?)?;
-        let rest = size[2] - width;
-        if rest > 0 {
-            out.f_narrow(-1, width, rest)?.f_copy_(&x.f_narrow(-1, width, rest)?)?;
-        }
-        Ok(())
-    })
+    let out = x.f_empty_like()?;
+    let (a, b) = pairs(x, rope)?;
+    let (a, b) = (upcast(&a)?, upcast(&b)?);
+    let (mut to_a, mut to_b) = pairs(&out, rope)?;
+    to_a.f_copy_(&a.f_mul(&cos)?.f_sub_(&b.f_mul(&sin)?)?)?;
+    to_b.f_copy_(&b.f_mul(&cos)?.f_add_(&a.f_mul(&sin)?)?)?;
+    let rest = size[2] - width;
+    if rest > 0 {
+        out.f_narrow(-1, width, rest)?.f_copy_(&x.f_narrow(-1, width, rest)?)?;
+    }
+    Ok(out)
 }
 
 /// The first and the second features of the pairs that turn, views.
