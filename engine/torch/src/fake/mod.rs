@@ -140,6 +140,7 @@ impl Case {
             set: set.clone(),
             inputs: &inputs,
             compute: self.compute,
+            known: &crate::exec::Known::new(),
         };
         let weights = moved_weights(&self.weights, device);
         let made = crate::run(&self.graph, &weights, &batch, wanted).unwrap_or_else(|e| panic!("{e}"));
