@@ -69,6 +69,12 @@ impl LoadedUnit {
         self.arena.as_ref().map_or(&[], |arena| &arena.as_slice()[place])
     }
 
+    /// All bytes of the arena, as [`LoadPlan::ranges`] fill it; what lies between the ranges is undefined. Nothing for
+    /// a unit without bytes.
+    pub fn arena(&self) -> &[u8] {
+        self.arena.as_ref().map_or(&[], Arena::as_slice)
+    }
+
     /// Seconds from the first request to the last answer. Units that are read at the same time share the drive, so
     /// that these seconds add up to more than the reader's.
     pub fn read_seconds(&self) -> f64 {

@@ -2,8 +2,9 @@
 
 use sli_checkpoint::Checkpoint;
 use sli_config::Diagnostic;
-use sli_config::pipeline::{Activations, Device, Dtype, EngineSection, Experts};
+use sli_config::pipeline::{Activations, Dtype, EngineSection, Experts};
 use sli_model::DType;
+use sli_torch::DeviceError;
 
 use crate::error::{Result, RunError};
 use crate::memory;
@@ -11,6 +12,10 @@ use crate::memory;
 /// `[engine]`, decided as far as it can be before the documents are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct EngineOptions {
+    /// What computes.
+    pub(crate) device: sli_torch::Device,
+    /// Budget of the device's own memory in bytes, where it has some.
+    pub(crate) device_budget: Option<u64>,
     /// The type that matrices are multiplied in.
     pub(crate) compute: DType,
     /// Budget in bytes.
@@ -31,16 +36,19 @@ const MOST_AHEAD: usize = 8;
 /// Decides what `section` leaves open.
 ///
 /// # Errors
-/// What this machine cannot do: a GPU.
+/// A GPU that cannot be used, with the reason.
 pub(crate) fn decide(section: &EngineSection, checkpoint: &Checkpoint) -> Result<EngineOptions> {
-    if let Device::Cuda(_) = section.device {
-        return Err(RunError::inputs(vec![
-            Diagnostic::error("this release computes on the CPU only")
-                .help("set `[engine] device` to `\"auto\"` or `\"cpu\"`"),
-        ]));
-    }
+    // Before any tensor is made: libtorch looks for CUDA once.
+    let failed = |error: DeviceError| {
+        let help = "set `[engine] device` to `\"auto\"` or `\"cpu\"` to compute on the processor";
+        RunError::input(Diagnostic::error(error.to_string()).help(help))
+    };
+    let device = sli_torch::Device::open(&section.device.to_string()).map_err(failed)?;
+    let free = device.memory().map_err(failed)?.map(|memory| memory.free as u64);
+    // A tenth stays for what libtorch and the driver keep for themselves.
+    let device_budget = free.map(|free| section.gpu_memory.map_or(free / 10 * 9, |size| size.0.min(free)));
     let compute = match section.dtype {
-        Dtype::Auto => auto_dtype(checkpoint),
+        Dtype::Auto => auto_dtype(checkpoint, device),
         Dtype::F32 => DType::F32,
         Dtype::Bf16 => DType::BF16,
         Dtype::F16 => DType::F16,
@@ -52,6 +60,8 @@ pub(crate) fn decide(section: &EngineSection, checkpoint: &Checkpoint) -> Result
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = section.threads.map_or(cores, |threads| threads as usize);
     Ok(EngineOptions {
+        device,
+        device_budget,
         compute,
         budget,
         prefetch: section.prefetch.map(|ahead| (ahead as usize).min(MOST_AHEAD)),
@@ -71,7 +81,7 @@ pub(crate) fn decide(section: &EngineSection, checkpoint: &Checkpoint) -> Result
 
 /// The checkpoint's own type, by bytes; f32 where the processor does not multiply that type in hardware, since
 /// f32 is then faster and loses nothing.
-fn auto_dtype(checkpoint: &Checkpoint) -> DType {
+fn auto_dtype(checkpoint: &Checkpoint, device: sli_torch::Device) -> DType {
     let bytes = |dtype: DType| -> u64 {
         checkpoint
             .tensors()
@@ -81,7 +91,7 @@ fn auto_dtype(checkpoint: &Checkpoint) -> DType {
             .sum()
     };
     let half = bytes(DType::BF16) > bytes(DType::F32) + bytes(DType::F16) + bytes(DType::F64);
-    if half && sli_torch::cpu_has_fast_bf16() {
+    if half && (!device.is_cpu() || sli_torch::cpu_has_fast_bf16()) {
         DType::BF16
     } else {
         DType::F32

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
-use sli_checkpoint::{ArenaPool, Checkpoint, LoadedUnit, Loader, OpenFiles, Pending, ReadChoice};
+use sli_checkpoint::{ArenaPool, Checkpoint, Loader, OpenFiles, Pending, ReadChoice};
 use sli_config::{Diagnostic, Pipeline};
 use sli_model::ModelPlan;
 use sli_model::bind::Binding;
@@ -26,7 +26,9 @@ use crate::points::{PointId, Points};
 use crate::report::{Accuracy, DataReport, DiskReport, MemoryReport, Pair, Report, TimeSplit, rate};
 use crate::rundir::{self, Fingerprint, Output, RunDir};
 use crate::stages::{self, Context, Model, Stage};
-use crate::sweep::{Engine, ExpertReads, Feed, Inputs, UnitReads, read_error};
+use crate::sweep::{
+    Engine, ExpertReads, Feed, Inputs, Placed, Placement, UnitReads, device_error, read_error,
+};
 use crate::units::units;
 use crate::write::{hex, sha256_of};
 
@@ -146,6 +148,7 @@ impl Run {
             dataset: &dataset,
             budget: options.budget,
             process: memory::resident(),
+            device_budget: options.device_budget,
             ahead: options.prefetch.unwrap_or(1),
             spill: options.spill,
             all_experts: options.all_experts,
@@ -237,7 +240,9 @@ impl Run {
         }
         let mut feed = self.feed(cancel)?;
         let all = units(&self.model, &self.binding);
-        let mut engine = Engine::new(Inputs {
+        let (slots, bytes) = self.schedule.device_slots;
+        let placement = Placement::new(self.options.device, slots, bytes).map_err(device_error)?;
+        let inputs = Inputs {
             plan: &self.model,
             units: &all,
             demand: &self.demand,
@@ -245,6 +250,7 @@ impl Run {
             points: &self.points,
             checkpoint: &self.checkpoint,
             resident,
+            device: self.options.device,
             dataset: &dataset,
             schedule: &self.schedule,
             fields: &self.fields,
@@ -252,11 +258,14 @@ impl Run {
             dir: &self.dir,
             cancel,
             observer,
-        });
+        };
+        let mut engine = Engine::new(inputs, placement);
         engine.run(&mut feed, &mut stages, &mut context)?;
         let (times, experts, startup) = (std::mem::take(&mut engine.times), engine.expert_bytes, engine.startup);
         let spilled = engine.spilled;
         let read = feed.stats();
+        // Locks of pages end before the arenas do.
+        drop(engine);
         drop(feed);
         let mut found = Map::new();
         for stage in &mut stages {
@@ -287,7 +296,7 @@ impl Run {
         let report = Report {
             version: 1,
             name: self.name.clone(),
-            device: "cpu".into(),
+            device: self.options.device.to_string(),
             threads: self.options.threads,
             memory: MemoryReport {
                 promised: memory.budget + memory.overhead,
@@ -317,14 +326,17 @@ impl Run {
     }
 
     /// Weights that several units read.
-    fn load_resident(&self, cancel: &Arc<AtomicBool>) -> Result<Option<Arc<LoadedUnit>>> {
+    fn load_resident(&self, cancel: &Arc<AtomicBool>) -> Result<Option<Placed>> {
         let Some(unit) = &self.layout.resident else {
             return Ok(None);
         };
         let pool = ArenaPool::shared(1, ArenaPool::window(&[unit.plan.arena_len], 1));
         let loader = self.loader(pool, cancel)?;
         let loaded = loader.request(Arc::new(unit.clone())).and_then(Pending::wait);
-        Ok(Some(loaded.map_err(read_error)?))
+        let mut placement =
+            Placement::new(self.options.device, 1, unit.plan.arena_len as u64).map_err(device_error)?;
+        let placed = placement.place(loaded.map_err(read_error)?).map_err(device_error)?;
+        Ok(Some(placed))
     }
 
     fn loader(&self, pool: Arc<ArenaPool>, cancel: &Arc<AtomicBool>) -> Result<Loader> {
@@ -334,7 +346,10 @@ impl Run {
     /// The weights of all sweeps, read ahead.
     fn feed(&self, cancel: &Arc<AtomicBool>) -> Result<Feed> {
         let (schedule, layout) = (&self.schedule, &self.layout);
-        let pool = ArenaPool::shared(ARENAS, schedule.arena_bytes as usize);
+        let pool = match schedule.device_slots {
+            (0, _) => ArenaPool::shared(ARENAS, schedule.arena_bytes as usize),
+            (_, bytes) => ArenaPool::fixed(schedule.slots + 1, bytes as usize),
+        };
         let first = layout.planned.iter().take(schedule.slots).map(|unit| unit.plan.arena_len);
         pool.warm(first.collect());
         let experts = |index: usize| match &layout.mixtures[index][..] {

@@ -50,6 +50,8 @@ pub(crate) struct Shape<'a> {
     pub(crate) budget: u64,
     /// The process in memory before weights are read, token ids included.
     pub(crate) process: u64,
+    /// Budget of the memory of the device that computes, if that is not main memory.
+    pub(crate) device_budget: Option<u64>,
     /// Units that may be read ahead of the one that computes.
     pub(crate) ahead: usize,
     /// Whether hidden state may be, or has to be, on disk: `[false]`, `[true]` or both.
@@ -85,6 +87,9 @@ pub(crate) struct Schedule {
     pub(crate) all_experts: Vec<bool>,
     /// Bytes of experts that are read together.
     pub(crate) group_bytes: u64,
+    /// Slots of the device's memory that weights are brought to, and bytes of each; none where they are used in main
+    /// memory.
+    pub(crate) device_slots: (usize, u64),
     /// Hidden state is on disk.
     pub(crate) spill: bool,
     /// Bytes of the unit that needs most beside arenas and state.
@@ -251,8 +256,16 @@ impl<'a> Way<'a> {
             return None; // rows of all micro-batches meet at every expert
         }
         let most = self.batches.iter().map(|batch| batch.tokens).max().unwrap_or(0);
-        let taken = stay_bytes + arenas(self.costs, stays, self.slots) + working(self.costs, most, self.chunk);
-        let left = self.room.checked_sub(taken)?;
+        let (arenas, working) = (self.arenas(stays), working(self.costs, most, self.chunk));
+        let main = self.room.checked_sub(stay_bytes + arenas)?;
+        // Where a device computes, hidden state and all other values are in its memory.
+        let left = match self.shape.device_budget {
+            None => main.checked_sub(working)?,
+            Some(budget) => {
+                let (slots, bytes) = self.device_slots();
+                budget.checked_sub(slots as u64 * bytes + self.costs.resident + working)?
+            }
+        };
         match self.spill {
             true => {
                 let state = self.buffers();
@@ -261,6 +274,26 @@ impl<'a> Way<'a> {
             }
             false => sweeps(self.batches, left),
         }
+    }
+
+    /// Bytes of the arenas that weights are read into. Those of a device have one size and stay where they are, for
+    /// their pages are locked.
+    fn arenas(&self, stays: &[bool]) -> u64 {
+        match self.shape.device_budget {
+            None => arenas(self.costs, stays, self.slots),
+            Some(_) => (self.slots as u64 + 1) * self.device_slots().1,
+        }
+    }
+
+    /// One slot computes while the next is filled, for units and for groups of experts.
+    fn device_slots(&self) -> (usize, u64) {
+        if self.shape.device_budget.is_none() {
+            return (0, 0);
+        }
+        let groups = self.costs.units.iter().filter_map(|unit| unit.apart.as_ref()).map(|apart| apart.group);
+        let units = self.costs.units.iter().map(|unit| unit.arena);
+        let slots = if groups.clone().next().is_some() { 4 } else { 2 };
+        (slots, groups.chain(units).max().unwrap_or(0))
     }
 
     fn with(&self, stays: Vec<bool>, stay_bytes: u64) -> Option<Schedule> {
@@ -275,7 +308,8 @@ impl<'a> Way<'a> {
             sweep_tokens,
             chunk: self.chunk,
             slots: self.slots,
-            arena_bytes: stay_bytes + arenas(costs, &stays, self.slots),
+            arena_bytes: stay_bytes + self.arenas(&stays),
+            device_slots: self.device_slots(),
             stay_bytes,
             all_experts: costs.units.iter().map(|unit| self.all_experts(unit, sweep_tokens)).collect(),
             group_bytes: group_limit(self.shape.budget),
@@ -450,6 +484,7 @@ mod tests {
             dataset,
             budget,
             process: 140 * MIB,
+            device_budget: None,
             ahead: 1,
             spill: &[false, true],
             all_experts: None,

@@ -1,21 +1,22 @@
 //! Units over micro-batches.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use sli_checkpoint::{Checkpoint, LoadedUnit};
+use sli_checkpoint::{Checkpoint, Pending};
 use sli_config::Diagnostic;
 use sli_model::{DType, GraphInput, ModelPlan, Op, StackValue};
-use sli_torch::{ExecError, RtValue, TensorError};
+use sli_torch::{Device, DeviceError, ExecError, RtValue, TensorError};
 
 use super::experts::ExpertBytes;
-use super::feed::Feed;
+use super::feed::{Fed, Feed};
 use super::micro::Micro;
 use super::micros::Micros;
+use super::placed::{Placed, Placement};
 use super::ready::{Holders, Prepared};
 use crate::data::Dataset;
 use crate::demand::Demand;
@@ -42,8 +43,10 @@ pub(crate) struct Inputs<'a> {
     pub(crate) points: &'a Points,
     /// Where tensors lie.
     pub(crate) checkpoint: &'a Checkpoint,
-    /// Weights that stay.
-    pub(crate) resident: Option<Arc<LoadedUnit>>,
+    /// Weights that several units read.
+    pub(crate) resident: Option<Placed>,
+    /// What computes.
+    pub(crate) device: Device,
     /// The documents.
     pub(crate) dataset: &'a Arc<Dataset>,
     /// Micro-batches and sweeps.
@@ -63,6 +66,10 @@ pub(crate) struct Inputs<'a> {
 /// Runs sweeps.
 pub(crate) struct Engine<'a> {
     pub(super) inputs: Inputs<'a>,
+    /// Where weights are brought.
+    pub(super) placement: Placement,
+    /// The next unit, if it has been brought there already.
+    next: Option<Ahead>,
     pub(super) graphs: Vec<Prepared>,
     /// Values of stacks that later graphs read.
     pub(super) kept: HashSet<(String, StackValue)>,
@@ -80,7 +87,7 @@ pub(crate) struct Engine<'a> {
 
 impl<'a> Engine<'a> {
     /// Ready to sweep.
-    pub(crate) fn new(inputs: Inputs<'a>) -> Engine<'a> {
+    pub(crate) fn new(inputs: Inputs<'a>, placement: Placement) -> Engine<'a> {
         let pairs = || inputs.units.iter().zip(&inputs.demand.units).take(inputs.demand.count);
         let graphs: Vec<Prepared> = pairs()
             .zip(inputs.mixtures)
@@ -100,6 +107,8 @@ impl<'a> Engine<'a> {
             .collect();
         Engine {
             inputs,
+            placement,
+            next: None,
             graphs,
             kept,
             shared: HashMap::new(),
@@ -136,11 +145,11 @@ impl<'a> Engine<'a> {
             });
             let micros: std::result::Result<Vec<Micro>, TensorError> = batches
                 .iter()
-                .map(|batch| Micro::new(self.inputs.dataset, batch.clone()))
+                .map(|batch| Micro::new(self.inputs.dataset, batch.clone(), self.inputs.device))
                 .collect();
             let micros = micros.map_err(|error| failed("batch", &error))?;
             let spill = schedule.spill.then_some((self.inputs.dir, &schedule.state_bytes[sweep.clone()]));
-            let mut micros = Micros::new(micros, spill)?;
+            let mut micros = Micros::new(micros, spill, self.inputs.device)?;
             for unit in 0..self.inputs.demand.count {
                 self.unit(unit, feed, &mut micros, stages, context)?;
             }
@@ -163,19 +172,26 @@ impl<'a> Engine<'a> {
     ) -> Result<()> {
         let (observer, of) = (self.inputs.observer, self.inputs.demand.count);
         let start = Instant::now();
-        let mut fed = feed.next().map_err(read_error)?;
-        let loaded = Arc::clone(&fed.unit);
+        let Ahead {
+            fed: mut ahead,
+            placed,
+            bytes,
+            read_seconds,
+        } = match self.next.take() {
+            Some(next) => next,
+            None => self.bring(feed)?,
+        };
         let mut waited = start.elapsed().as_secs_f64();
         let name = self.times[index].unit.clone();
         observer.event(&Event::UnitLoaded {
             unit: &name,
-            bytes: loaded.bytes(),
+            bytes,
         });
         let unit = self.inputs.units[index];
         if matches!(unit.role, Role::Enter { .. }) {
             self.shared.clear();
         }
-        let mut holders = vec![&loaded];
+        let mut holders = vec![&placed];
         holders.extend(self.inputs.resident.as_ref());
         let holders = Holders {
             checkpoint: self.inputs.checkpoint,
@@ -192,10 +208,11 @@ impl<'a> Engine<'a> {
         }
         let computing = Instant::now();
         let count = micros.len();
-        let for_experts = self.mixtures(index, &weights, &mut fed, feed, micros.in_memory())?;
+        let for_experts = self.mixtures(index, &weights, (&placed, &mut ahead), feed, micros.in_memory())?;
         waited += for_experts;
         micros.each(index + 1 == of, |done, micro| {
             self.check_cancelled()?;
+            self.bring_ahead(feed)?;
             staged += self.whole(index, &weights, micro, stages, context)?;
             staged += self.chunks(index, &weights, micro, stages, context)?;
             observer.event(&Event::Computed {
@@ -206,14 +223,14 @@ impl<'a> Engine<'a> {
             Ok(())
         })?;
         let times = &mut self.times[index];
-        times.bytes += loaded.bytes();
-        times.read_seconds += loaded.read_seconds();
+        times.bytes += bytes;
+        times.read_seconds += read_seconds;
         times.wait_seconds += waited;
         times.convert_seconds += converted;
         times.compute_seconds += computing.elapsed().as_secs_f64() - staged - for_experts;
         times.stage_seconds += staged;
         // The arena goes back before the next unit is asked for: with one arena the reader waits for it.
-        drop((weights, loaded, fed));
+        drop((weights, placed));
         let seconds = start.elapsed().as_secs_f64();
         observer.event(&Event::UnitDone {
             unit: &name,
@@ -224,10 +241,41 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
+    /// The next unit, waited for and brought to where it is used.
+    fn bring(&mut self, feed: &mut Feed) -> Result<Ahead> {
+        let Fed { unit, ahead } = feed.next().map_err(read_error)?;
+        let (bytes, read_seconds) = (unit.bytes(), unit.read_seconds());
+        Ok(Ahead {
+            fed: ahead,
+            placed: self.placement.place(unit).map_err(device_error)?,
+            bytes,
+            read_seconds,
+        })
+    }
+
+    /// Brings the next unit to the device while this one computes, if it is there and has room. In main memory
+    /// there is nothing to bring.
+    fn bring_ahead(&mut self, feed: &mut Feed) -> Result<()> {
+        let device = !self.inputs.device.is_cpu();
+        if device && self.next.is_none() && self.placement.has_room() && feed.is_ready() {
+            self.next = Some(self.bring(feed)?);
+        }
+        Ok(())
+    }
+
     /// The dataset's field of a unit's tokens.
     pub(super) fn field(&self, index: usize) -> usize {
         self.inputs.fields[self.inputs.units[index].role.stack(self.inputs.plan)]
     }
+}
+
+/// A unit that has been brought to where it is used.
+struct Ahead {
+    /// Its experts on their way, by mixture.
+    fed: Vec<VecDeque<Pending>>,
+    placed: Placed,
+    bytes: u64,
+    read_seconds: f64,
 }
 
 fn documents(batches: &[Range<usize>]) -> Range<usize> {
@@ -237,6 +285,11 @@ fn documents(batches: &[Range<usize>]) -> Range<usize> {
 
 pub(super) fn failed(what: &str, error: &TensorError) -> RunError {
     RunError::run(Diagnostic::error(format!("`{what}`: {error}")))
+}
+
+/// A device failed.
+pub(crate) fn device_error(error: DeviceError) -> RunError {
+    RunError::run(Diagnostic::error(error.to_string()))
 }
 
 /// An operation failed: says where it was written.

@@ -1,15 +1,18 @@
 //! Mixtures of experts over all micro-batches of a sweep: choose first, then one expert after the other.
 
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+use sli_checkpoint::Pending;
 use sli_model::{Op, Value};
 use sli_torch::Weights;
 
-use super::engine::{Engine, exec_error, failed, read_error};
-use super::feed::{Fed, Feed};
+use super::engine::{Engine, device_error, exec_error, failed, read_error};
+use super::feed::Feed;
 use super::micro::Micro;
+use super::placed::Placed;
 use super::ready::{self, Holders};
 use crate::error::{Result, RunError};
 use crate::mixtures::Mixture;
@@ -34,7 +37,7 @@ impl Engine<'_> {
         &mut self,
         index: usize,
         weights: &Weights,
-        fed: &mut Fed,
+        (unit, ahead): (&Placed, &mut [VecDeque<Pending>]),
         feed: &mut Feed,
         micros: &mut [Micro],
     ) -> Result<f64> {
@@ -49,7 +52,7 @@ impl Engine<'_> {
                 self.check_cancelled()?;
                 self.lead(index, weights, mixture, &node.inputs, micro, &mut run)?;
             }
-            waited += self.experts(index, (place, mixture), &mut run, fed, feed)?;
+            waited += self.experts(index, (place, mixture), &mut run, (unit, &mut *ahead), feed)?;
             let value = Value {
                 node: mixture.node,
                 out: 0,
@@ -91,13 +94,13 @@ impl Engine<'_> {
         index: usize,
         (place, mixture): (usize, &Mixture),
         run: &mut sli_torch::Mixture<'_>,
-        fed: &mut Fed,
+        (unit, ahead): (&Placed, &mut [VecDeque<Pending>]),
         feed: &mut Feed,
     ) -> Result<f64> {
         let name = self.times[index].unit.clone();
         let (checkpoint, limit) = (self.inputs.checkpoint, self.inputs.schedule.group_bytes);
         let hit: Vec<bool> = run.counts().iter().map(|count| *count > 0).collect();
-        let ahead = fed.ahead.get_mut(place).map(std::mem::take);
+        let ahead = ahead.get_mut(place).map(std::mem::take);
         let wanted = if ahead.is_some() { vec![true; hit.len()] } else { hit.clone() };
         let groups = mixture.groups(&name, &wanted, limit, checkpoint);
         let pending = match ahead {
@@ -115,7 +118,8 @@ impl Engine<'_> {
             self.expert_bytes.read_bytes += loaded.bytes();
             self.times[index].bytes += loaded.bytes();
             self.times[index].read_seconds += loaded.read_seconds();
-            let mut units = vec![&loaded, &fed.unit];
+            let placed = self.placement.place(loaded).map_err(device_error)?;
+            let mut units = vec![&placed, unit];
             units.extend(self.inputs.resident.as_ref());
             let holders = Holders {
                 checkpoint,

@@ -97,6 +97,12 @@ impl Feed {
         Ok(Fed { unit: loaded, ahead })
     }
 
+    /// Whether [`Feed::next`] would not wait. Nothing is handed out before the experts of the last unit are asked for.
+    pub(crate) fn is_ready(&self) -> bool {
+        let ready = |asked: &Asked| asked.unit.as_ref().is_none_or(Pending::is_ready);
+        !self.open && self.asked.front().is_some_and(ready)
+    }
+
     /// Asks for groups of experts of the unit handed out last, in this order; `last` are those of its last mixture.
     pub(crate) fn experts(
         &mut self,

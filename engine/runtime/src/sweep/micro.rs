@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use sli_model::{DType, GraphInput, StackValue};
-use sli_torch::{Known, RowSet, RtValue, Tensor, TensorError};
+use sli_torch::{Device, Known, RowSet, RtValue, Tensor, TensorError};
 
 use crate::data::Dataset;
 use crate::stages::Piece;
@@ -30,13 +30,13 @@ pub(super) struct Micro {
 
 impl Micro {
     /// The documents `documents`, before the first unit.
-    pub(super) fn new(dataset: &Dataset, documents: Range<usize>) -> Result<Micro, TensorError> {
+    pub(super) fn new(dataset: &Dataset, documents: Range<usize>, device: Device) -> Result<Micro, TensorError> {
         let set = |field: &crate::data::Field| {
             let lengths: Vec<i64> = documents
                 .clone()
                 .map(|document| field.tokens(document) as i64)
                 .collect();
-            RowSet::from_lengths(&lengths).map(Arc::new)
+            RowSet::from_lengths_on(&lengths, device).map(Arc::new)
         };
         let sets: Result<Vec<_>, _> = dataset.fields.iter().map(set).collect();
         let (lets, carry, kept) = (HashMap::new(), HashMap::new(), HashMap::new());
@@ -101,9 +101,11 @@ impl Micro {
             GraphInput::Positions => Some(RtValue::packed(set.positions().clone(), set)),
             GraphInput::TokenTypes => match &dataset.token_types {
                 Some(types) if field == 0 => integers(types.slice(self.documents.clone()), set),
-                _ => Tensor::zeros(&[set.len()], DType::I64)
-                    .ok()
-                    .map(|zeros| RtValue::packed(zeros, set)),
+                _ => {
+                    let zeros = Tensor::zeros(&[set.len()], DType::I64).ok()?;
+                    let zeros = zeros.to_device(set.positions().device()).ok()?;
+                    Some(RtValue::packed(zeros, set))
+                }
             },
             GraphInput::Field(_) | GraphInput::Pair(_) => None,
             GraphInput::Let(name) => self.lets.get(name).or_else(|| shared.get(name)).cloned(),
@@ -130,5 +132,6 @@ impl Micro {
 fn integers(ids: &[u32], set: &Arc<RowSet>) -> Option<RtValue> {
     let ids: Vec<i64> = ids.iter().map(|id| i64::from(*id)).collect();
     let tensor = Tensor::from_i64(&ids, &[ids.len() as i64]).ok()?;
+    let tensor = tensor.to_device(set.positions().device()).ok()?;
     Some(RtValue::packed(tensor, set))
 }

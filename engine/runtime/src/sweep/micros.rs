@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use sli_checkpoint::SpillStats;
+use sli_torch::Device;
 
 use super::micro::Micro;
 use super::spill::Spill;
@@ -17,8 +18,8 @@ pub(super) struct Micros {
 impl Micros {
     /// Micro-batches whose hidden state stays in memory, or is written to a file in the folder of `spill`, which
     /// says how many bytes each takes.
-    pub(super) fn new(all: Vec<Micro>, spill: Option<(&Path, &[u64])>) -> Result<Micros> {
-        let spill = spill.map(|(dir, bytes)| Spill::create(dir, bytes)).transpose()?;
+    pub(super) fn new(all: Vec<Micro>, spill: Option<(&Path, &[u64])>, device: Device) -> Result<Micros> {
+        let spill = spill.map(|(dir, bytes)| Spill::create(dir, bytes, device)).transpose()?;
         Ok(Micros { all, spill })
     }
 

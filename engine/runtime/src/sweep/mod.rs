@@ -12,10 +12,12 @@ mod experts;
 mod feed;
 mod micro;
 mod micros;
+mod placed;
 mod ready;
 mod spill;
 mod steps;
 
-pub(crate) use engine::{Engine, Inputs, read_error};
+pub(crate) use engine::{Engine, Inputs, device_error, read_error};
 pub use experts::ExpertBytes;
+pub(crate) use placed::{Placed, Placement};
 pub(crate) use feed::{ExpertReads, Feed, UnitReads};

@@ -2,28 +2,15 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ops::Range;
-use std::sync::Arc;
 
-use sli_checkpoint::{Checkpoint, LoadedUnit, TensorId};
+use sli_checkpoint::{Checkpoint, TensorId};
 use sli_model::bind::{BoundGraph, BoundParam, Index, Piece, Source};
 use sli_model::{Graph, Value};
-use sli_torch::{ByteView, Bytes, ParamValue, Tensor, TensorError, Weights};
+use sli_torch::{ParamValue, Tensor, TensorError, Weights};
+
+use super::placed::Placed;
 
 use crate::mixtures::{Expert, Mixture, part};
-
-/// Bytes of one tensor, and what keeps them.
-struct TensorBytes {
-    unit: Arc<LoadedUnit>,
-    id: TensorId,
-    range: Range<u64>,
-}
-
-impl AsRef<[u8]> for TensorBytes {
-    fn as_ref(&self) -> &[u8] {
-        self.unit.part(self.id, self.range.clone()).unwrap_or_default()
-    }
-}
 
 /// A graph as it is run: parameters that nothing wanted needs may be missing.
 pub(super) struct Prepared {
@@ -43,7 +30,7 @@ pub(super) struct Holders<'a> {
     /// Where tensors lie.
     pub(super) checkpoint: &'a Checkpoint,
     /// Looked through in this order.
-    pub(super) units: &'a [&'a Arc<LoadedUnit>],
+    pub(super) units: &'a [&'a Placed],
 }
 
 impl Prepared {
@@ -154,13 +141,6 @@ impl Holders<'_> {
         let id = TensorId(id);
         let entry = self.checkpoint.tensor(id);
         let (start, end) = part(entry.len, index);
-        let holder = self.units.iter().find(|unit| unit.part(id, start..end).is_some());
-        let unit = holder.ok_or_else(|| TensorError(format!("the tensor `{}` was not read", entry.name)))?;
-        let bytes: Bytes = Arc::new(TensorBytes {
-            unit: Arc::clone(unit),
-            id,
-            range: start..end,
-        });
         let mut shape: Vec<i64> = entry.shape.iter().map(|dim| *dim as i64).collect();
         if let (Some(index), Some(first)) = (index, shape.first_mut()) {
             *first /= index.of.max(1) as i64;
@@ -168,6 +148,10 @@ impl Holders<'_> {
                 shape.remove(0);
             }
         }
-        Tensor::view(ByteView::new(bytes, 0..(end - start) as usize)?, entry.dtype, &shape)
+        let mut found = self.units.iter().filter_map(|unit| unit.view(id, start..end, entry.dtype, &shape));
+        match found.next() {
+            Some(view) => view,
+            None => Err(TensorError(format!("the tensor `{}` was not read", entry.name))),
+        }
     }
 }

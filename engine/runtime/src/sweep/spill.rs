@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sli_checkpoint::{SpillBuffer, SpillError, SpillFile, SpillOptions, SpillStats};
 use sli_config::Diagnostic;
 use sli_model::{DType, StackValue};
-use sli_torch::{ByteView, Bytes, RowSet, RtValue, Tensor, TensorError};
+use sli_torch::{ByteView, Bytes, Device, RowSet, RtValue, Tensor, TensorError};
 
 use super::micro::Micro;
 use crate::error::{Result, RunError};
@@ -21,6 +21,8 @@ const PADDING: u64 = 4096;
 /// The micro-batches of a sweep, on disk.
 pub(super) struct Spill {
     file: SpillFile,
+    /// Where it computes.
+    device: Device,
     records: Vec<Vec<(Name, Stored)>>,
 }
 
@@ -57,9 +59,10 @@ impl AsRef<[u8]> for Record {
 
 impl Spill {
     /// A file in `dir` for micro-batches whose hidden state takes `bytes` each.
-    pub(super) fn create(dir: &Path, bytes: &[u64]) -> Result<Spill> {
+    pub(super) fn create(dir: &Path, bytes: &[u64], device: Device) -> Result<Spill> {
         let slots: Vec<u64> = bytes.iter().map(|bytes| bytes + PADDING).collect();
         Ok(Spill {
+            device,
             file: SpillFile::create(dir, &slots, SpillOptions::default()).map_err(spill_error)?,
             records: slots.iter().map(|_| Vec::new()).collect(),
         })
@@ -89,7 +92,8 @@ impl Spill {
                     rows,
                 } => {
                     let view = ByteView::new(Arc::clone(&bytes), range).map_err(failed)?;
-                    let tensor = Tensor::view(view, dtype, &shape).map_err(failed)?;
+                    let host = Tensor::view(view, dtype, &shape).map_err(failed)?;
+                    let tensor = host.to_device(self.device).map_err(failed)?;
                     RtValue::Tensor { tensor, rows }
                 }
             };
@@ -113,7 +117,8 @@ impl Spill {
         for (name, value) in x.into_iter().chain(lets).chain(carry).chain(kept) {
             let stored = match value {
                 RtValue::Tensor { tensor, rows } => {
-                    let tensor = tensor.contiguous().map_err(failed)?;
+                    let host = tensor.contiguous().and_then(|tensor| tensor.to_device(Device::Cpu));
+                    let tensor = host.map_err(failed)?;
                     let start = end.next_multiple_of(ALIGN);
                     let range = start..start + tensor.nbytes();
                     let (dtype, shape) = (tensor.dtype(), tensor.shape());
