@@ -108,12 +108,13 @@ impl Uring {
         let Some(buffers) = &mut self.buffers else { return };
         buffers.sweep(&self.ring.0);
         if let Some(mapping) = mapping
+            && !buffers.refused
             && let Err(error) = buffers.add(&self.ring.0, mapping)
         {
-            // As for users who may pin little memory. It is only a little slower.
-            tracing::debug!(%error, "arenas are not registered with io_uring");
-            buffers.clear(&self.ring.0);
-            self.buffers = None;
+            // As for users who may pin little memory. It is only a little slower. What is registered stays: requests
+            // that were pushed may name it.
+            tracing::debug!(%error, "no more arenas are registered with io_uring");
+            buffers.refused = true;
         }
     }
 
@@ -219,6 +220,8 @@ impl Drop for Uring {
 #[derive(Debug, Default)]
 struct Buffers {
     table: Vec<Option<Buffer>>,
+    /// The kernel wants no more.
+    refused: bool,
 }
 
 /// A mapping that was used.
@@ -253,10 +256,6 @@ impl Buffers {
                 self.remove(ring, at);
             }
         }
-    }
-
-    fn clear(&mut self, ring: &IoUring) {
-        (0..self.table.len()).for_each(|at| self.remove(ring, at));
     }
 
     /// Registers what a mapping has used before, and remembers what it uses now.

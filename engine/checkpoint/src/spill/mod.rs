@@ -90,9 +90,12 @@ impl SpillFile {
         options: SpillOptions,
         allocate: &create::Allocate,
     ) -> Result<SpillFile, SpillError> {
+        let total = slots
+            .iter()
+            .fold(0_u64, |total, slot| total.saturating_add(in_pages(*slot)));
+        let raw = create::raw(folder, total, options.direct, allocate)?;
         let mut offset = 0;
         let slots: Vec<Slot> = slots.iter().map(|capacity| Slot::new(*capacity, &mut offset)).collect();
-        let raw = create::raw(folder, offset, options.direct, allocate)?;
         let crew = Crew::start("sli-spill", options.threads).map_err(|source| SpillError::Thread { source })?;
         Ok(SpillFile {
             shared: Arc::new(Shared::new(raw)),
@@ -295,7 +298,7 @@ impl Slot {
                 .map(|_| AtomicU32::new(0))
                 .collect(),
         };
-        *offset += capacity.next_multiple_of(PAGE as u64);
+        *offset += in_pages(capacity);
         Slot {
             place,
             capacity,
@@ -306,9 +309,14 @@ impl Slot {
     }
 }
 
+/// Bytes that a slot takes in the file: whole pages.
+fn in_pages(capacity: u64) -> u64 {
+    capacity.checked_next_multiple_of(PAGE as u64).unwrap_or(u64::MAX)
+}
+
 /// Bytes of a buffer for the largest of these slots.
 fn buffer_bytes(slots: impl Iterator<Item = u64>) -> usize {
-    slots.max().unwrap_or(0).max(1).next_multiple_of(PAGE as u64) as usize
+    in_pages(slots.max().unwrap_or(0).max(1)) as usize
 }
 
 /// A record in memory. Dropping it gives its buffer back to the spill file.

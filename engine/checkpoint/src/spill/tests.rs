@@ -139,7 +139,7 @@ fn a_full_drive_is_told_before_anything_is_written() {
         )
     );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    let huge = SpillFile::create(folder.path(), &[1 << 50], SpillOptions::default());
+    let huge = SpillFile::create(folder.path(), &[1 << 50, u64::MAX], SpillOptions::default());
     assert!(matches!(huge, Err(SpillError::Full { .. } | SpillError::Create { .. })));
     let gone = SpillFile::create(&folder.path().join("gone"), &[1], SpillOptions::default()).unwrap_err();
     assert!(matches!(gone, SpillError::Create { .. }), "{gone}");
