@@ -35,8 +35,8 @@ pub struct SpillOptions {
     pub bytes: u64,
 }
 
-/// Around the page cache; eight threads; four buffers (one to compute from, one that is read ahead, two being written)
-/// or as many as make 96 MiB.
+/// Around the page cache; eight threads; four buffers (one to compute from, two that are read ahead, one being
+/// written), or as many as make 96 MiB.
 impl Default for SpillOptions {
     fn default() -> Self {
         SpillOptions {
@@ -210,9 +210,9 @@ impl SpillFile {
         self.shared.lock().check()
     }
 
-    /// How many records to have read ahead, so that as many buffers are left for writing: at least one.
+    /// How many records to have read ahead: half of the buffers, which leaves the others to hold and to write.
     pub fn read_ahead(&self) -> usize {
-        (self.most_buffers / 2).saturating_sub(1).max(1)
+        self.most_buffers / 2
     }
 
     /// What was done so far, and where time went.

@@ -237,6 +237,13 @@ fn dropping_it_while_it_writes_ends_well_and_buffers_outlive_it() {
 }
 
 #[test]
+fn files_and_buffers_go_where_they_are_needed() {
+    fn anywhere<T: Send + Sync>() {}
+    anywhere::<SpillBuffer>();
+    anywhere::<SpillFile>();
+}
+
+#[test]
 fn the_rate_of_writing_is_measured_once() {
     let folder = TempDir::new().unwrap();
     let drives = Drives::at(&folder.path().join("drives.json"));
