@@ -87,22 +87,36 @@ fn the_window_counts_neighbours_across_the_end() {
     assert_eq!(ArenaPool::window(&[], 2), 0);
 }
 
-#[cfg(target_os = "linux")]
+/// KiB in memory of the mappings from `start` on, `len` bytes long.
+fn resident(start: usize, len: usize) -> usize {
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let mut within = false;
+    let mut sum = 0;
+    for line in maps.lines() {
+        let (first, rest) = line.split_once([' ', ':']).unwrap();
+        if let Some((from, _)) = first.split_once('-') {
+            within = usize::from_str_radix(from, 16).is_ok_and(|from| (start..start + len).contains(&from));
+        } else if within && first == "Rss" {
+            sum += rest.trim().trim_end_matches(" kB").parse::<usize>().unwrap();
+        }
+    }
+    sum
+}
+
 #[test]
 fn a_dropped_pool_gives_its_pages_back() {
-    let resident = || {
-        let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-        statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * PAGE
-    };
-    let before = resident();
-    let pool = ArenaPool::fixed(1, 256 << 20);
-    pool.acquire(256 << 20, never).unwrap().as_mut_slice().fill(1);
-    assert!(
-        resident() >= before + (200 << 20),
+    let (pool, len) = (ArenaPool::fixed(1, 96 << 20), 96 << 20);
+    let mut arena = pool.acquire(len, never).unwrap();
+    arena.as_mut_slice().fill(1);
+    let start = arena.as_slice().as_ptr() as usize;
+    drop(arena);
+    assert_eq!(
+        resident(start, len),
+        len >> 10,
         "the pages are in memory while the arena is idle"
     );
     drop(pool);
-    assert!(resident() < before + (100 << 20), "and gone with the pool");
+    assert!(resident(start, len) < len >> 11, "and gone with the pool");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod blocking;
 mod crew;
 mod piece;
+mod registered;
 mod threads;
 mod uring;
 

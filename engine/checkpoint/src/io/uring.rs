@@ -3,6 +3,7 @@
 // Requests carry addresses (see `Op::new`), and memory is registered by address.
 #![allow(unsafe_code)]
 
+use super::registered::Buffers;
 use super::{Direction, Done, Op, Waker};
 use crate::mapping::Mapping;
 use io_uring::types::{Fd, Fixed, SubmitArgs, Timespec};
@@ -10,17 +11,11 @@ use io_uring::{IoUring, opcode, squeue};
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Marks the request that waits for the waker.
 const WAKE: u64 = u64::MAX;
-
-/// Mappings that can be registered at the same time; more are read without.
-const BUFFERS: u32 = 64;
-
-/// The most bytes the kernel lets one registered buffer have.
-const BUFFER_MAX: usize = 1 << 30;
 
 #[derive(Debug)]
 pub(crate) struct Uring {
@@ -79,11 +74,7 @@ impl Uring {
         }
         let fds: Vec<RawFd> = files.iter().map(AsRawFd::as_raw_fd).collect();
         let files_registered = ring.submitter().register_files(&fds).is_ok();
-        let buffers = ring
-            .submitter()
-            .register_buffers_sparse(BUFFERS)
-            .is_ok()
-            .then(Buffers::default);
+        let buffers = Buffers::new(&ring);
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let raw = event.as_raw_fd();
         Ok(Uring {
@@ -105,15 +96,8 @@ impl Uring {
     /// Lets go of pinned pages that their mapping has given up, and pins those of `mapping` if it was used before:
     /// pinning fresh memory would take all of its pages from the system at once, while the drive waits.
     pub(crate) fn prepare(&mut self, mapping: Option<&mut Mapping>) {
-        let Some(buffers) = &mut self.buffers else { return };
-        buffers.sweep(&self.ring.0);
-        if let Some(mapping) = mapping
-            && let Err(error) = buffers.add(&self.ring.0, mapping)
-        {
-            // As for users who may pin little memory. It is only a little slower.
-            tracing::debug!(%error, "arenas are not registered with io_uring");
-            buffers.clear(&self.ring.0);
-            self.buffers = None;
+        if let Some(buffers) = &mut self.buffers {
+            buffers.prepare(&self.ring.0, mapping);
         }
     }
 
@@ -211,102 +195,6 @@ impl Drop for Uring {
                 std::thread::sleep(Duration::from_millis(1));
             }
             self.reap(&mut done);
-        }
-    }
-}
-
-/// The registered memory: pages that the kernel has looked up and pinned once instead of for every request.
-#[derive(Debug, Default)]
-struct Buffers {
-    table: Vec<Option<Buffer>>,
-}
-
-/// A mapping that was used.
-#[derive(Debug)]
-struct Buffer {
-    /// Dead when the mapping has given up some of its pages.
-    pages: Weak<()>,
-    start: usize,
-    /// Bytes used so far.
-    used: usize,
-    /// Bytes that are registered.
-    len: usize,
-}
-
-impl Buffers {
-    /// The place in the table of the memory that holds all of a request.
-    fn holding(&self, op: &Op) -> Option<u16> {
-        let (start, end) = (op.start as usize, op.start as usize + op.len);
-        let holds = |buffer: &Buffer| buffer.start <= start && end <= buffer.start + buffer.len;
-        self.table
-            .iter()
-            .position(|entry| entry.as_ref().is_some_and(holds))
-            .map(|at| at as u16)
-    }
-
-    fn sweep(&mut self, ring: &IoUring) {
-        for at in 0..self.table.len() {
-            if self.table[at]
-                .as_ref()
-                .is_some_and(|buffer| buffer.pages.strong_count() == 0)
-            {
-                self.remove(ring, at);
-            }
-        }
-    }
-
-    fn clear(&mut self, ring: &IoUring) {
-        (0..self.table.len()).for_each(|at| self.remove(ring, at));
-    }
-
-    /// Registers what a mapping has used before, and remembers what it uses now.
-    fn add(&mut self, ring: &IoUring, mapping: &mut Mapping) -> io::Result<()> {
-        let (start, used) = (mapping.as_mut_ptr(), mapping.len().min(BUFFER_MAX));
-        let same = |buffer: &Buffer| buffer.start == start as usize;
-        let Some(at) = self.table.iter().position(|entry| entry.as_ref().is_some_and(same)) else {
-            let pages = Arc::downgrade(mapping.pages());
-            self.remember(Buffer {
-                pages,
-                start: start as usize,
-                used,
-                len: 0,
-            });
-            return Ok(());
-        };
-        let Some(buffer) = &mut self.table[at] else {
-            return Ok(());
-        };
-        if buffer.len < buffer.used {
-            let iovec = libc::iovec {
-                iov_base: start.cast(),
-                iov_len: buffer.used,
-            };
-            // SAFETY: the mapping is valid now. When it ends before its entry in the table does, the kernel's pins
-            // keep the pages alive, and no request names them: `sweep` comes before new memory at the same place.
-            unsafe { ring.submitter().register_buffers_update(at as u32, &[iovec], None) }?;
-            buffer.len = buffer.used;
-        }
-        buffer.used = buffer.used.max(used);
-        Ok(())
-    }
-
-    fn remember(&mut self, buffer: Buffer) {
-        match self.table.iter().position(Option::is_none) {
-            Some(at) => self.table[at] = Some(buffer),
-            None if self.table.len() < BUFFERS as usize => self.table.push(Some(buffer)),
-            None => {}
-        }
-    }
-
-    fn remove(&mut self, ring: &IoUring, at: usize) {
-        if self.table[at].take().is_some_and(|buffer| buffer.len > 0) {
-            let none = libc::iovec {
-                iov_base: std::ptr::null_mut(),
-                iov_len: 0,
-            };
-            // SAFETY: an empty entry names no memory.
-            let cleared = unsafe { ring.submitter().register_buffers_update(at as u32, &[none], None) };
-            debug_assert!(cleared.is_ok(), "clearing a registered buffer: {cleared:?}");
         }
     }
 }

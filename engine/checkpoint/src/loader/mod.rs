@@ -104,9 +104,18 @@ pub(crate) struct Shared {
     inbox: Mutex<Inbox>,
     /// The loader is being dropped.
     closing: AtomicBool,
-    /// The first error, until someone has been told.
-    failure: Mutex<Option<ReadError>>,
+    /// The first error.
+    failure: Mutex<Failure>,
     stats: Mutex<ReadStats>,
+}
+
+#[derive(Debug, Default)]
+enum Failure {
+    #[default]
+    None,
+    /// Nobody has been told.
+    Untold(ReadError),
+    Told,
 }
 
 #[derive(Debug, Default)]
@@ -208,7 +217,7 @@ impl Shared {
         Shared {
             inbox: Mutex::default(),
             closing: AtomicBool::new(false),
-            failure: Mutex::new(None),
+            failure: Mutex::default(),
             stats: Mutex::new(ReadStats {
                 how,
                 ..ReadStats::default()
@@ -216,9 +225,22 @@ impl Shared {
         }
     }
 
-    /// Remembers the first error for the first who waits in vain.
+    /// Remembers the first error for the first who waits in vain. What goes wrong after that, such as the other blocks
+    /// of the same unit, is not told as well.
     fn fail(&self, error: ReadError) {
-        lock(&self.failure).get_or_insert(error);
+        let mut failure = lock(&self.failure);
+        if matches!(*failure, Failure::None) {
+            *failure = Failure::Untold(error);
+        }
+    }
+
+    /// The error for someone who waits in vain.
+    fn tell(&self) -> ReadError {
+        let mut failure = lock(&self.failure);
+        match std::mem::replace(&mut *failure, Failure::Told) {
+            Failure::Untold(error) => error,
+            Failure::None | Failure::Told => ReadError::Cancelled,
+        }
     }
 
     /// Takes what was asked for since the last time.

@@ -73,7 +73,7 @@ impl Pending {
             match std::mem::take(&mut *state) {
                 State::Waiting => state = self.slot.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
                 State::Ready(unit) => return Ok(unit),
-                State::Failed => return Err(lock(&self.shared.failure).take().unwrap_or(ReadError::Cancelled)),
+                State::Failed => return Err(self.shared.tell()),
             }
         }
     }

@@ -282,10 +282,8 @@ impl Worker {
 
     /// Ends the unit of this number and all behind it, and begins nothing more. Those in front may end well.
     fn fail(&mut self, number: u64, error: ReadError) {
-        // What goes wrong after the first error, such as the other blocks of the same unit, is not told as well.
-        if !std::mem::replace(&mut self.failed, true) {
-            self.closer.0.fail(error);
-        }
+        self.closer.0.fail(error);
+        self.failed = true;
         self.waiting.clear();
         for active in self.active.iter_mut().filter(|active| active.number >= number) {
             active.ticket = None;

@@ -3,7 +3,7 @@
 use crate::checkpoint::FileId;
 use crate::files::{OpenFile, OpenFiles};
 use crate::mapping::PAGE;
-use rustix::fs::{Advice, Mode, OFlags, fadvise};
+use rustix::fs::{Advice, Mode, OFlags, fadvise, fstatfs};
 use rustix::io::{ReadWriteFlags, preadv2};
 use std::collections::BTreeMap;
 use std::io::IoSliceMut;
@@ -11,6 +11,9 @@ use std::os::fd::OwnedFd;
 
 /// Pages looked at for the whole checkpoint.
 const SAMPLES: u64 = 64;
+
+/// The type of file systems that are nothing but page cache.
+const TMPFS: i64 = 0x0102_1994;
 
 /// The share of the files' pages that is in the page cache, from 0 to 1, from a sample. What cannot be found out
 /// counts as not there.
@@ -43,6 +46,9 @@ pub(super) fn is_cached(file: &OpenFile, offset: u64, len: u64) -> bool {
 /// How many of these places are in the page cache.
 fn count(file: &OpenFile, offsets: &[u64]) -> usize {
     let Some(fd) = open(file) else { return 0 };
+    if fstatfs(&fd).is_ok_and(|system| system.f_type == TMPFS) {
+        return offsets.len();
+    }
     offsets
         .iter()
         .filter(|offset| is_there(&fd, **offset / PAGE as u64 * PAGE as u64))

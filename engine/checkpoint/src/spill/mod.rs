@@ -31,15 +31,19 @@ pub struct SpillOptions {
     /// Buffers of the size of the largest slot: for records that are being written, were read ahead, or are held by who
     /// read them. At least 2.
     pub buffers: usize,
+    /// More buffers than that if they have fewer bytes together, so that small records keep the drive busy too.
+    pub bytes: u64,
 }
 
-/// Around the page cache; eight threads; four buffers: one to compute from, one that is read ahead, two being written.
+/// Around the page cache; eight threads; four buffers (one to compute from, two that are read ahead, one being
+/// written), or as many as make 96 MiB.
 impl Default for SpillOptions {
     fn default() -> Self {
         SpillOptions {
             direct: true,
             threads: 8,
             buffers: 4,
+            bytes: 96 << 20,
         }
     }
 }
@@ -55,10 +59,11 @@ pub struct SpillFile {
     /// Slots that were read ahead and not asked for yet, in that order.
     ahead: VecDeque<usize>,
     /// Bytes of a buffer.
-    buffer_bytes: usize,
+    size: usize,
     /// Buffers that exist.
     buffers: usize,
-    options: SpillOptions,
+    /// Buffers there may be.
+    most_buffers: usize,
     /// Last: its threads end with it.
     crew: Crew,
 }
@@ -90,27 +95,29 @@ impl SpillFile {
         options: SpillOptions,
         allocate: &create::Allocate,
     ) -> Result<SpillFile, SpillError> {
+        let total = slots
+            .iter()
+            .fold(0_u64, |total, slot| total.saturating_add(in_pages(*slot)));
+        let (most_buffers, size) = buffers_for(slots, options);
+        let raw = create::raw(folder, total, options.direct, allocate)?;
         let mut offset = 0;
         let slots: Vec<Slot> = slots.iter().map(|capacity| Slot::new(*capacity, &mut offset)).collect();
-        let raw = create::raw(folder, offset, options.direct, allocate)?;
         let crew = Crew::start("sli-spill", options.threads).map_err(|source| SpillError::Thread { source })?;
         Ok(SpillFile {
             shared: Arc::new(Shared::new(raw)),
-            buffer_bytes: buffer_bytes(slots.iter().map(|slot| slot.capacity)),
+            size,
             slots,
             ahead: VecDeque::new(),
             buffers: 0,
-            options: SpillOptions {
-                buffers: options.buffers.max(2),
-                ..options
-            },
+            most_buffers,
             crew,
         })
     }
 
     /// Bytes of memory that a file with such slots will use at most.
     pub fn memory(slots: &[u64], options: SpillOptions) -> u64 {
-        options.buffers.max(2) as u64 * buffer_bytes(slots.iter().copied()) as u64
+        let (count, size) = buffers_for(slots, options);
+        count as u64 * size as u64
     }
 
     /// Puts a record, given in parts, in a slot. It is copied before this returns and written after; this waits only
@@ -203,6 +210,11 @@ impl SpillFile {
         self.shared.lock().check()
     }
 
+    /// How many records to have read ahead: half of the buffers, which leaves the others to hold and to write.
+    pub fn read_ahead(&self) -> usize {
+        self.most_buffers / 2
+    }
+
     /// What was done so far, and where time went.
     pub fn stats(&self) -> SpillStats {
         self.shared.lock().stats()
@@ -227,10 +239,10 @@ impl SpillFile {
         if let Some(buffer) = self.shared.lock().free.pop() {
             return Some(buffer);
         }
-        if self.buffers == self.options.buffers {
+        if self.buffers == self.most_buffers {
             return None;
         }
-        let buffer = Mapping::new(self.buffer_bytes, self.buffer_bytes).ok()?;
+        let buffer = Mapping::new(self.size, self.size).ok()?;
         self.buffers += 1;
         Some(buffer)
     }
@@ -242,7 +254,7 @@ impl SpillFile {
                 return Ok(buffer);
             }
             if self.buffers == 0 {
-                let len = self.buffer_bytes;
+                let len = self.size;
                 return Mapping::new(len, len).map_err(|source| SpillError::NoMemory { len, source });
             }
             let freed = |state: &mut shared::State| (!state.free.is_empty() || state.writes.running == 0).then_some(());
@@ -295,7 +307,7 @@ impl Slot {
                 .map(|_| AtomicU32::new(0))
                 .collect(),
         };
-        *offset += capacity.next_multiple_of(PAGE as u64);
+        *offset += in_pages(capacity);
         Slot {
             place,
             capacity,
@@ -306,9 +318,17 @@ impl Slot {
     }
 }
 
-/// Bytes of a buffer for the largest of these slots.
-fn buffer_bytes(slots: impl Iterator<Item = u64>) -> usize {
-    slots.max().unwrap_or(0).max(1).next_multiple_of(PAGE as u64) as usize
+/// Bytes that a slot takes in the file: whole pages.
+fn in_pages(capacity: u64) -> u64 {
+    capacity.checked_next_multiple_of(PAGE as u64).unwrap_or(u64::MAX)
+}
+
+/// How many buffers there may be for these slots, and the bytes of each: the largest slot's.
+fn buffers_for(slots: &[u64], options: SpillOptions) -> (usize, usize) {
+    let size = in_pages(slots.iter().copied().max().unwrap_or(0).max(1));
+    // More than two for each slot can never be in use.
+    let more = (options.bytes / size).min(2 * slots.len() as u64) as usize;
+    (options.buffers.max(2).max(more), size as usize)
 }
 
 /// A record in memory. Dropping it gives its buffer back to the spill file.

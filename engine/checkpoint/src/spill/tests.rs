@@ -23,6 +23,7 @@ fn ways() -> [SpillOptions; 3] {
         direct,
         threads,
         buffers,
+        bytes: 0,
     };
     [option(true, 8, 4), option(false, 3, 3), option(true, 1, 2)]
 }
@@ -139,7 +140,7 @@ fn a_full_drive_is_told_before_anything_is_written() {
         )
     );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-    let huge = SpillFile::create(folder.path(), &[1 << 50], SpillOptions::default());
+    let huge = SpillFile::create(folder.path(), &[1 << 50, u64::MAX], SpillOptions::default());
     assert!(matches!(huge, Err(SpillError::Full { .. } | SpillError::Create { .. })));
     let gone = SpillFile::create(&folder.path().join("gone"), &[1], SpillOptions::default()).unwrap_err();
     assert!(matches!(gone, SpillError::Create { .. }), "{gone}");
@@ -172,10 +173,28 @@ fn what_cannot_be_done_is_said_and_harms_nothing() {
     let folder = TempDir::new().unwrap();
     let options = SpillOptions {
         buffers: 2,
+        bytes: 0,
         ..SpillOptions::default()
     };
     let mut file = SpillFile::create(folder.path(), &[5000, 100, 100], options).unwrap();
-    assert_eq!(SpillFile::memory(&[5000, 100, 100], options), 2 * 8192);
+    assert_eq!(
+        (SpillFile::memory(&[5000, 100, 100], options), file.read_ahead()),
+        (2 * 8192, 1)
+    );
+    let roomy = SpillOptions {
+        bytes: 40_000,
+        ..options
+    };
+    assert_eq!(
+        SpillFile::memory(&[5000, 100, 100], roomy),
+        4 * 8192,
+        "as many as make 40 000 bytes"
+    );
+    assert_eq!(
+        SpillFile::memory(&[100], roomy),
+        2 * 4096,
+        "and no more than are of use"
+    );
     file.prefetch(0);
     assert_eq!(file.read(0).unwrap_err().to_string(), "slot 0 was never written");
     let long = file.write(1, &[&[0; 60], &[0; 41]]).unwrap_err();
@@ -215,6 +234,13 @@ fn dropping_it_while_it_writes_ends_well_and_buffers_outlive_it() {
         let check = move || assert!(*held == record(0, 0, 8 * MIB));
         std::thread::spawn(check).join().unwrap();
     }
+}
+
+#[test]
+fn files_and_buffers_go_where_they_are_needed() {
+    fn anywhere<T: Send + Sync>() {}
+    anywhere::<SpillBuffer>();
+    anywhere::<SpillFile>();
 }
 
 #[test]

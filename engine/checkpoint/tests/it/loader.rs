@@ -2,8 +2,8 @@
 
 use crate::support::{Folder, byte};
 use sli_checkpoint::{
-    ArenaPool, BackendKind, Checkpoint, DEFAULT_SLACK, LoadPlan, LoadedUnit, Loader, OpenFiles, Pending, PlannedUnit,
-    ReadError, ReadOptions, Span, TensorId,
+    ArenaPool, BackendKind, Checkpoint, DEFAULT_SLACK, FileId, LoadPlan, LoadedUnit, Loader, OpenFiles, Pending,
+    PlannedUnit, ReadError, ReadOptions, Span, TensorId,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -217,13 +217,9 @@ fn a_slow_consumer_is_seen_in_the_numbers_and_bounds_the_reading_ahead() {
         assert_eq!(loader.stats().units, 2, "one in use, one ahead, and no more");
         assert!(rest[0].is_ready() && !rest[1].is_ready());
         drop(first);
-        assert_eq!(
-            rest.into_iter()
-                .filter(|_| true)
-                .map(|pending| pending.wait().unwrap())
-                .count(),
-            3
-        );
+        rest.into_iter()
+            .for_each(|pending| model.check(&pending.wait().unwrap()));
+        assert_eq!(loader.stats().units, 4);
     }
 }
 
@@ -427,6 +423,28 @@ fn dropping_the_loader_is_quick_ends_the_waiting_and_frees_the_arenas() {
             drop(held);
             all_free(&pool);
         }
+    }
+}
+
+#[test]
+fn a_panic_on_the_thread_is_told_and_is_not_the_end_of_the_program() {
+    let model = model(2, 0);
+    for options in ways() {
+        let pool = ArenaPool::fixed(2, model.largest());
+        let loader = model.start(&pool, options, &no_cancel());
+        let mut broken = (*model.units[0]).clone();
+        broken.plan.ranges[0].file = FileId(9);
+        let broken = loader.request(Arc::new(broken)).unwrap();
+        let behind = loader.request(Arc::clone(&model.units[1])).unwrap();
+        assert_eq!(
+            broken.wait().unwrap_err().to_string(),
+            "the reading thread stopped: it panicked"
+        );
+        assert!(matches!(behind.wait(), Err(ReadError::Cancelled)));
+        let late = loader.request(Arc::clone(&model.units[1])).unwrap();
+        assert!(matches!(late.wait(), Err(ReadError::Cancelled)));
+        drop(loader);
+        all_free(&pool);
     }
 }
 
