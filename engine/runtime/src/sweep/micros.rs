@@ -52,7 +52,7 @@ impl Micros {
                 None => {}
             }
         }
-        // The next unit begins with the first one.
+        // The next unit begins with the first ones.
         if let Some(spill) = &mut self.spill {
             spill.prefetch(0);
         }

@@ -68,10 +68,12 @@ impl Spill {
         })
     }
 
-    /// Starts to read a micro-batch.
+    /// Starts to read micro-batches from that one on, as many as there are buffers for.
     pub(super) fn prefetch(&mut self, index: usize) {
-        if self.records.get(index).is_some_and(|record| !record.is_empty()) {
-            self.file.prefetch(index);
+        for ahead in index..index + self.file.read_ahead() {
+            if self.records.get(ahead).is_some_and(|record| !record.is_empty()) {
+                self.file.prefetch(ahead);
+            }
         }
     }
 

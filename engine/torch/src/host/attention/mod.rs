@@ -46,7 +46,7 @@ pub(crate) fn attention(inputs: &Attention) -> Result<Option<Tensor>> {
         return Ok(None);
     };
     let ((rows, heads, dim), (_, key_heads, width)) = (inputs.q.size3()?, inputs.v.size3()?);
-    if !crate::cpu_has_fast_bf16() || dim == 0 || dim % 2 != 0 || width == 0 || width % packed::PANEL as i64 != 0 {
+    if !rows::available() || dim == 0 || dim % 2 != 0 || width == 0 || width % packed::PANEL as i64 != 0 {
         return Ok(None);
     }
     let work = Work {

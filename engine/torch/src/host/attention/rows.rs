@@ -67,7 +67,20 @@ impl Buffers {
     }
 }
 
-/// Fills the results of the queries that were loaded.
+/// True if the processor has the instructions that [`attend`] is made of.
+pub(super) fn available() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::is_x86_feature_detected as has;
+        has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl") && has!("avx512bf16")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
+
+/// Fills the results of the queries that were loaded. Only where it is [`available`].
 pub(super) fn attend(buffers: &mut Buffers, scale: f32) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: `attention` asks for the instructions first.
