@@ -70,8 +70,9 @@ impl Tensor {
     }
 }
 
-/// A matrix whose converted copy would be larger than this is converted piece by piece where it is used.
-const WHOLE_CAST_LIMIT: usize = 512 << 20;
+/// A matrix whose converted copy would be larger than this is converted piece by piece where it is used: larger copies
+/// get fresh memory from the system each time, and fetching its pages takes ten times as long as converting.
+const WHOLE_CAST_LIMIT: usize = 32 << 20;
 
 /// How the nodes of a graph read a parameter.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -4,9 +4,9 @@ use sli_model::bind::{BoundGraph, BoundParam, Source};
 use sli_model::{DType, Graph, Op, Param, ParamForm};
 
 /// A matrix whose copy would be larger is converted in pieces.
-const WHOLE: u64 = 512 << 20;
+const WHOLE: u64 = 32 << 20;
 /// The pieces of such a matrix, and their results, at most.
-const PIECE: u64 = 64 << 20;
+const PIECE: u64 = 16 << 20;
 
 /// Bytes that exist beside the arena while the nodes marked in `need` are computed. `stored` gives element
 /// type and number of elements of a tensor.

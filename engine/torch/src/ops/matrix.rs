@@ -4,8 +4,9 @@ use crate::error::{Result, fail};
 use crate::kinds::{cast, is_float};
 use tch::{Device, Kind, Tensor};
 
-/// Bytes of one converted piece of a weight that is converted while it is used.
-const PIECE: i64 = 64 << 20;
+/// Bytes of one converted piece of a weight that is converted while it is used: small enough that the allocator keeps
+/// its memory for the next one, so that no page of it is fetched twice.
+const PIECE: i64 = 8 << 20;
 
 /// x wᵀ + bias (`Op::Linear`), computed in `compute`.
 pub(crate) fn linear(x: &Tensor, w: &Tensor, bias: Option<&Tensor>, transposed: bool, compute: Kind) -> Result<Tensor> {

@@ -4,16 +4,27 @@
 use std::{fs::File, io, os::fd::AsRawFd};
 
 use io_uring::{IoUring, opcode, types::Fd};
+use rustix::mm::{Advice, madvise};
 
 use super::drive::{Aligned, Piece};
 
-/// Reads all `pieces` with `depth` requests in flight, each of at most `block` bytes, and returns the sum of bytes.
+/// Asks the system to back memory with huge pages; it may not.
+pub(super) fn ask_for_huge_pages(memory: &mut [u8]) {
+    // SAFETY: the advice changes how pages are backed, not what they hold; the range is that of a live slice.
+    let _ = unsafe { madvise(memory.as_mut_ptr().cast(), memory.len(), Advice::LinuxHugepage) };
+}
+
+/// Reads all `pieces`, each into one of `buffers`, as many at a time as there are, and returns the sum of bytes.
 ///
 /// # Errors
 /// The number of the file and what the kernel said; where the kernel refuses the ring itself, file 0.
-pub(super) fn read(files: &[&File], pieces: &[Piece], depth: usize, block: usize) -> Result<u64, (usize, io::Error)> {
+pub(super) fn read(
+    files: &[&File],
+    pieces: &[Piece],
+    mut buffers: Vec<Aligned>,
+) -> Result<u64, (usize, io::Error)> {
+    let depth = buffers.len();
     let mut ring = IoUring::new(depth as u32).map_err(|error| (0, error))?;
-    let mut buffers: Vec<Aligned> = (0..depth).map(|_| Aligned::new(block)).collect();
     let (mut free, mut flying): (Vec<usize>, Vec<Option<Piece>>) = ((0..depth).collect(), vec![None; depth]);
     let (mut waiting, mut sum, mut failed) = (pieces.iter(), 0, None);
     loop {
