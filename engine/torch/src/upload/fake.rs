@@ -151,7 +151,10 @@ impl FakeCopier {
     /// `expected` before and after `work`. The tensor itself is given up at once, as by a caller who has launched.
     pub(super) fn launch(&self, name: &str, tensor: &Tensor, expected: Vec<f32>, work: impl FnOnce() + Send + 'static) {
         let at = tensor.raw().data_ptr() as usize;
-        let room = self.addresses.iter().rposition(|start| *start <= at).expect("a slot");
+        // the allocator puts slots in any order
+        let below = |slot: &usize| self.addresses[*slot] <= at;
+        let slots = (0..self.addresses.len()).filter(below);
+        let room = slots.max_by_key(|slot| self.addresses[*slot]).expect("a slot");
         let (raw, diary, name) = (tensor.raw().shallow_clone(), self.diary.clone(), name.to_owned());
         let read = move || crate::testing::floats(&raw);
         self.computing.push(move || {
