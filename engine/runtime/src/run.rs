@@ -149,7 +149,7 @@ impl Run {
             budget: options.budget,
             process: memory::resident(),
             device_budget: options.device_budget,
-            ahead: options.prefetch.unwrap_or(1),
+            ahead: options.prefetch.unwrap_or(AHEAD),
             spill: options.spill,
             all_experts: options.all_experts,
             rates: rates(&read, &work, &dataset, write_rate(&dir, &options, &checkpoint)),
@@ -350,8 +350,6 @@ impl Run {
             (0, _) => ArenaPool::shared(ARENAS, schedule.arena_bytes as usize),
             (_, bytes) => ArenaPool::fixed(schedule.slots + 1, bytes as usize),
         };
-        let first = layout.planned.iter().take(schedule.slots).map(|unit| unit.plan.arena_len);
-        pool.warm(first.collect());
         let experts = |index: usize| match &layout.mixtures[index][..] {
             [] => ExpertReads::None,
             mixtures if schedule.all_experts[index] => {
@@ -378,6 +376,10 @@ impl Run {
         Ok(Feed::new(self.loader(pool, cancel)?, reads.collect(), schedule.sweeps.len(), depth))
     }
 }
+
+/// Units that may be in memory beside the one that computes: with one only, the drive rests whenever it is the faster
+/// of the two for a moment.
+const AHEAD: usize = 2;
 
 /// Units that are asked for ahead, as far as arenas allow.
 const READ_AHEAD: usize = 6;
