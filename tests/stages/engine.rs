@@ -58,7 +58,16 @@ fn capture_all(fixture: &str) -> String {
 /// values, scans, mixtures.
 #[test]
 fn hidden_state_on_disk_gives_what_it_gives_in_memory() {
-    for fixture in ["llama", "t5", "bart", "bert", "gemma2", "mamba2", "mixtral_many", "deberta_v2"] {
+    for fixture in [
+        "llama",
+        "t5",
+        "bart",
+        "bert",
+        "gemma2",
+        "mamba2",
+        "mixtral_many",
+        "deberta_v2",
+    ] {
         let scene = Scene::of(fixture, &capture_all(fixture));
         scene.rows(&rows(&named(fixture), 200));
         // With experts read apart in memory sums would have another order.
@@ -70,14 +79,27 @@ fn hidden_state_on_disk_gives_what_it_gives_in_memory() {
         assert_eq!(number("/plan/sweeps"), 1, "{fixture}");
         assert!(number("/spill/bytes_written") > 0, "{fixture}: {}", report["spill"]);
         assert_eq!(number("/spill/bytes_written"), number("/spill/bytes_read"), "{fixture}");
-        let left: Vec<_> = std::fs::read_dir(scene.path("out")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert!(left.iter().all(|name| !name.to_string_lossy().contains("spill")), "{left:?}");
+        let left: Vec<_> = std::fs::read_dir(scene.path("out"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert!(
+            left.iter().all(|name| !name.to_string_lossy().contains("spill")),
+            "{left:?}"
+        );
     }
 }
 
 #[test]
 fn experts_read_apart_give_what_they_give_with_their_layer() {
-    for fixture in ["mixtral_many", "gpt_oss", "deepseek_v3", "llama4_text", "granitemoe", "qwen3_moe_packed"] {
+    for fixture in [
+        "mixtral_many",
+        "gpt_oss",
+        "deepseek_v3",
+        "llama4_text",
+        "granitemoe",
+        "qwen3_moe_packed",
+    ] {
         let scene = Scene::of(fixture, &capture_all(fixture));
         scene.rows(&rows(&named(fixture), 60));
         let (expected, whole) = captured(&scene, &["experts=\"all\""]);
@@ -107,9 +129,17 @@ fn experts_that_no_token_chose_are_not_read() {
         scene.rows(&[serde_json::json!({"id": "one", "input_ids": [5]})]);
         let (_, report) = captured(&scene, &["experts=\"routed\""]);
         let number = |name: &str| report["experts"][name].as_u64().unwrap();
-        assert!(number("hit_bytes") < number("all_bytes"), "{fixture}: {}", report["experts"]);
+        assert!(
+            number("hit_bytes") < number("all_bytes"),
+            "{fixture}: {}",
+            report["experts"]
+        );
         // Neighbours in the file may be read along, never a whole expert beside a small gap.
-        assert!(number("read_bytes") < number("all_bytes"), "{fixture}: {}", report["experts"]);
+        assert!(
+            number("read_bytes") < number("all_bytes"),
+            "{fixture}: {}",
+            report["experts"]
+        );
     }
 }
 
@@ -121,7 +151,10 @@ fn a_model_that_fits_is_read_once_in_many_sweeps() {
     let smallest = large["plan"]["memory"]["smallest_budget"].as_u64().unwrap();
     let (found, small) = captured(&scene, &["activations=\"memory\"", &format!("memory={smallest}")]);
     assert!(small["plan"]["sweeps"].as_u64() > Some(1), "{}", small["plan"]);
-    assert_eq!(small["plan"]["staying_units"].as_u64(), Some(small["units"].as_array().unwrap().len() as u64));
+    assert_eq!(
+        small["plan"]["staying_units"].as_u64(),
+        Some(small["units"].as_array().unwrap().len() as u64)
+    );
     assert_eq!(small["disk"]["bytes"], large["disk"]["bytes"]);
     same(&found, &expected, ORDER, "llama");
 }

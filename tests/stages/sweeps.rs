@@ -24,7 +24,10 @@ fn a_small_budget_makes_several_sweeps_with_the_same_results() {
         assert!(sweeps > 1, "{fixture}: {}", small.report["plan"]);
         let bytes = |report: &Value| report["disk"]["bytes"].as_u64().unwrap();
         let (once, read) = (bytes(&large.report), bytes(&small.report));
-        assert!(once <= read && read <= sweeps * once, "{fixture}: {once} in one sweep, {read} in {sweeps}");
+        assert!(
+            once <= read && read <= sweeps * once,
+            "{fixture}: {once} in one sweep, {read} in {sweeps}"
+        );
         let memory = &small.report["memory"];
         assert!(
             memory["peak"].as_u64() <= memory["promised"].as_u64(),

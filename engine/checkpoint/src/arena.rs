@@ -38,8 +38,6 @@ struct State {
     in_use_bytes: usize,
     /// Bytes of `idle`.
     idle_bytes: usize,
-    /// Bytes of mappings that are being warmed, soon idle.
-    warming_bytes: usize,
     /// Claims that wait, first come first served.
     queue: VecDeque<u64>,
     next_claim: u64,
@@ -120,38 +118,6 @@ impl ArenaPool {
     /// The most bytes that one arena can have.
     pub fn largest(&self) -> usize {
         self.fixed.unwrap_or(self.budget)
-    }
-
-    /// Takes the memory for arenas of `lens` bytes from the system, on a thread of its own, as far as slots and budget
-    /// go. Fresh memory comes slower than a fast drive delivers; started early, as while tokens are made, this takes
-    /// it out of the way of the first reads. Nothing depends on it.
-    pub fn warm(self: &Arc<Self>, lens: Vec<usize>) {
-        let pool = Arc::clone(self);
-        let run = move || lens.into_iter().all(|len| pool.warm_one(len));
-        // Without a thread, pages come when they are touched.
-        let _ = std::thread::Builder::new().name("sli-warm".into()).spawn(run);
-    }
-
-    /// Adds one idle arena, if there is room for one that is not there yet.
-    fn warm_one(&self, len: usize) -> bool {
-        let Ok(size) = self.size_for(len) else { return false };
-        let mut state = self.lock();
-        if state.in_use + state.idle.len() >= self.slots || state.mapped() + size > self.budget {
-            return false;
-        }
-        state.warming_bytes += size;
-        drop(state);
-        let mapping = Mapping::new(size, self.largest()).map(|mut mapping| {
-            mapping.populate();
-            mapping
-        });
-        let mut state = self.lock();
-        state.warming_bytes -= size;
-        let warmed = mapping.is_ok();
-        state.idle_bytes += if warmed { size } else { 0 };
-        state.idle.extend(mapping);
-        self.changed(state);
-        warmed
     }
 
     /// Gives idle arenas back to the system, as before work that needs the memory more.
@@ -252,13 +218,13 @@ impl ArenaPool {
 impl State {
     /// Bytes mapped; never more than the budget.
     fn mapped(&self) -> usize {
-        self.in_use_bytes + self.idle_bytes + self.warming_bytes
+        self.in_use_bytes + self.idle_bytes
     }
 
     /// A mapping for `claim`, if it is first in the queue and slots and bytes allow.
     fn serve(&mut self, claim: &Claim) -> io::Result<Option<Mapping>> {
         let (pool, size) = (&claim.pool, claim.size);
-        let fits = self.in_use < pool.slots && self.in_use_bytes + self.warming_bytes + size <= pool.budget;
+        let fits = self.in_use < pool.slots && self.in_use_bytes + size <= pool.budget;
         if self.queue.front() != Some(&claim.ticket) || !fits {
             return Ok(None);
         }

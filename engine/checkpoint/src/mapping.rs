@@ -105,18 +105,6 @@ impl Mapping {
         Ok(())
     }
 
-    /// Takes all pages from the system now. Where it cannot, they come when they are touched.
-    pub(crate) fn populate(&mut self) {
-        // SAFETY: touching pages as if by writing does not change what they hold, and they belong to this mapping.
-        let result = unsafe { madvise(self.start.as_ptr().cast(), self.len, Advice::LinuxPopulateWrite) };
-        if result.is_err() {
-            self.bytes_mut()
-                .iter_mut()
-                .step_by(PAGE)
-                .for_each(|byte| *byte = std::hint::black_box(*byte));
-        }
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.len
     }

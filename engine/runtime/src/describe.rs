@@ -44,7 +44,11 @@ pub(crate) fn describe(of: &Described<'_>) -> Plan {
         micro_batches: schedule.micro_batches.len() as u64,
         chunk_tokens: schedule.chunk.min(schedule.micro_tokens),
         arenas: schedule.slots as u64,
-        sweep_bytes: costs.units.iter().map(|unit| unit.plan.bytes + unit.plan.expert_bytes).sum(),
+        sweep_bytes: costs
+            .units
+            .iter()
+            .map(|unit| unit.plan.bytes + unit.plan.expert_bytes)
+            .sum(),
         read_bytes: schedule.prediction.read_bytes,
         write_bytes: of.written,
         rates: of.shape.rates,
@@ -109,20 +113,38 @@ fn sweeps(of: &Described<'_>) -> Option<Choice> {
 fn arenas(of: &Described<'_>) -> Option<Choice> {
     let schedule = of.schedule;
     let (chosen, because) = match schedule.slots {
-        0 | 1 => ("none", "the budget holds the weights of one unit only, so nothing is read while it computes"),
+        0 | 1 => (
+            "none",
+            "the budget holds the weights of one unit only, so nothing is read while it computes",
+        ),
         _ => ("on", "the next weights are read while these compute"),
     };
     choice("read-ahead", chosen.into(), because.into())
 }
 
 fn staying(of: &Described<'_>) -> Option<Choice> {
-    let (count, units) = (of.schedule.stays.iter().filter(|stays| **stays).count(), of.layout.planned.len());
+    let (count, units) = (
+        of.schedule.stays.iter().filter(|stays| **stays).count(),
+        of.layout.planned.len(),
+    );
     let bytes = show(of.schedule.stay_bytes);
     match count {
         0 if of.schedule.sweeps.len() < 2 => None,
-        0 => choice("weights that stay", "none".into(), "memory for tokens saves more than memory for weights".into()),
-        all if all == units => choice("weights that stay", "all".into(), format!("the model fits in {bytes}, so it is read once")),
-        some => choice("weights that stay", format!("{some} of {units} units"), format!("{bytes} of them are read once instead of every sweep")),
+        0 => choice(
+            "weights that stay",
+            "none".into(),
+            "memory for tokens saves more than memory for weights".into(),
+        ),
+        all if all == units => choice(
+            "weights that stay",
+            "all".into(),
+            format!("the model fits in {bytes}, so it is read once"),
+        ),
+        some => choice(
+            "weights that stay",
+            format!("{some} of {units} units"),
+            format!("{bytes} of them are read once instead of every sweep"),
+        ),
     }
 }
 
@@ -131,7 +153,9 @@ fn activations(of: &Described<'_>) -> Option<Choice> {
         let bytes = show(of.schedule.prediction.spill_bytes);
         let because = match of.options.spill {
             [true] => format!("asked for; writes {bytes} and reads it again"),
-            _ => format!("reading all weights for every sweep would take longer than writing {bytes} and reading it again"),
+            _ => format!(
+                "reading all weights for every sweep would take longer than writing {bytes} and reading it again"
+            ),
         };
         return choice("hidden state", "on disk".into(), because);
     }
@@ -147,9 +171,19 @@ fn expert_choice(of: &Described<'_>) -> Option<Choice> {
     of.layout.costs.units.iter().find(|unit| unit.plan.has_experts)?;
     let asked = of.options.all_experts.is_some();
     let (chosen, because) = match experts(of) {
-        "hit" => ("those that are hit", "some experts of a layer are likely not to be chosen by any token"),
+        "hit" => (
+            "those that are hit",
+            "some experts of a layer are likely not to be chosen by any token",
+        ),
         "all" => ("all, in groups", "nearly every expert is chosen by some token"),
-        _ => ("with their layer", "they fit in memory with it, and nothing is gained by reading them apart"),
+        _ => (
+            "with their layer",
+            "they fit in memory with it, and nothing is gained by reading them apart",
+        ),
     };
-    choice("experts", chosen.into(), if asked { "asked for".into() } else { because.to_owned() })
+    choice(
+        "experts",
+        chosen.into(),
+        if asked { "asked for".into() } else { because.to_owned() },
+    )
 }

@@ -54,10 +54,7 @@ pub(crate) fn mixtures(unit: &Unit<'_>, wanted: &[Value], checkpoint: &Checkpoin
     let nodes: Vec<u32> = (0..unit.graph.nodes.len() as u32)
         .filter(|node| need[*node as usize] && matches!(unit.graph.nodes[*node as usize].op, Op::Experts(_)))
         .collect();
-    let experts: Option<Vec<_>> = nodes
-        .iter()
-        .map(|node| experts_of(unit, *node, checkpoint))
-        .collect();
+    let experts: Option<Vec<_>> = nodes.iter().map(|node| experts_of(unit, *node, checkpoint)).collect();
     let mut done = vec![false; need.len()];
     let mixture = |(node, experts): (&u32, Vec<Expert>)| {
         let inputs = unit.graph.nodes[*node as usize].inputs.iter().flatten().copied();
@@ -79,7 +76,11 @@ pub(crate) fn mixtures(unit: &Unit<'_>, wanted: &[Value], checkpoint: &Checkpoin
 
 /// Values of the nodes that are done which others read, or which are wanted; what is read or given is asked for anew.
 fn kept(graph: &Graph, need: &[bool], done: &[bool], wanted: &[Value]) -> Vec<Value> {
-    let later = graph.nodes.iter().enumerate().filter(|(index, _)| need[*index] && !done[*index]);
+    let later = graph
+        .nodes
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| need[*index] && !done[*index]);
     let read = later.flat_map(|(_, node)| node.inputs.iter().flatten());
     let made = |value: &&Value| {
         let given = matches!(
@@ -98,7 +99,9 @@ fn experts_of(unit: &Unit<'_>, node: u32, checkpoint: &Checkpoint) -> Option<Vec
         return None;
     };
     let body = unit.bound.body(node).filter(|body| body.experts.is_empty())?;
-    (0..op.count).map(|expert| expert_of(op, body, expert, checkpoint)).collect()
+    (0..op.count)
+        .map(|expert| expert_of(op, body, expert, checkpoint))
+        .collect()
 }
 
 fn expert_of(op: &Experts, body: &BoundGraph, expert: u64, checkpoint: &Checkpoint) -> Option<Expert> {

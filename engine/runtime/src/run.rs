@@ -14,9 +14,9 @@ use sli_model::bind::Binding;
 
 use crate::data::{DataOptions, Dataset, load};
 use crate::demand::Demand;
+use crate::describe::{Described, describe};
 use crate::error::{Result, RunError};
 use crate::limits::{fields, limits};
-use crate::describe::{Described, describe};
 use crate::memory;
 use crate::mixtures::Mixture;
 use crate::observer::{Event, Observer};
@@ -26,9 +26,7 @@ use crate::points::{PointId, Points};
 use crate::report::{Accuracy, DataReport, DiskReport, MemoryReport, Pair, Report, TimeSplit, rate};
 use crate::rundir::{self, Fingerprint, Output, RunDir};
 use crate::stages::{self, Context, Model, Stage};
-use crate::sweep::{
-    Engine, ExpertReads, Feed, Inputs, Placed, Placement, UnitReads, device_error, read_error,
-};
+use crate::sweep::{Engine, ExpertReads, Feed, Inputs, Placed, Placement, UnitReads, device_error, read_error};
 use crate::units::units;
 use crate::write::{hex, sha256_of};
 
@@ -141,6 +139,8 @@ impl Run {
             checkpoint: &checkpoint,
             compute: options.compute,
             fields: &fields,
+            dataset: &dataset,
+            row_by_row: options.device.is_cpu(),
         };
         let files = OpenFiles::open(&checkpoint).map_err(read_error)?;
         let read = sli_checkpoint::choose(&files);
@@ -247,6 +247,7 @@ impl Run {
             units: &all,
             demand: &self.demand,
             mixtures: &self.layout.mixtures,
+            lookups: &self.layout.lookups,
             points: &self.points,
             checkpoint: &self.checkpoint,
             resident,
@@ -333,8 +334,7 @@ impl Run {
         let pool = ArenaPool::shared(1, ArenaPool::window(&[unit.plan.arena_len], 1));
         let loader = self.loader(pool, cancel)?;
         let loaded = loader.request(Arc::new(unit.clone())).and_then(Pending::wait);
-        let mut placement =
-            Placement::new(self.options.device, 1, unit.plan.arena_len as u64).map_err(device_error)?;
+        let mut placement = Placement::new(self.options.device, 1, unit.plan.arena_len as u64).map_err(device_error)?;
         let placed = placement.place(loaded.map_err(read_error)?).map_err(device_error)?;
         Ok(Some(placed))
     }
@@ -373,7 +373,12 @@ impl Run {
             0 | 1 => 0,
             slots => self.options.prefetch.unwrap_or(READ_AHEAD).max(slots - 1),
         };
-        Ok(Feed::new(self.loader(pool, cancel)?, reads.collect(), schedule.sweeps.len(), depth))
+        Ok(Feed::new(
+            self.loader(pool, cancel)?,
+            reads.collect(),
+            schedule.sweeps.len(),
+            depth,
+        ))
     }
 }
 

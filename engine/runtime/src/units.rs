@@ -111,9 +111,10 @@ impl Unit<'_> {
             .collect()
     }
 
-    /// The tensors that these values need, sorted, each once; without those of the mixtures that are `apart`.
+    /// The tensors that these values need, sorted, each once; without those of nodes that are read `apart`.
     pub(crate) fn tensors(&self, wanted: &[Value], apart: &dyn Fn(u32) -> bool) -> Vec<u32> {
-        let need = self.graph.needed(wanted.iter().copied());
+        let made = |value: Value| apart(value.node) && !self.bound.experts.iter().any(|(node, _)| *node == value.node);
+        let need = self.graph.needed_beside(wanted.iter().copied(), &made);
         let mut tensors = BTreeSet::new();
         for id in self.graph.params_of(&need) {
             let sources = self.bound.params[id.0 as usize].sources();

@@ -63,7 +63,10 @@ mod tests {
     fn every_setting_is_left_alone_once_it_is_set() {
         for tuned in TUNED {
             let name = tuned.setting.to_str().unwrap().split_once('=').unwrap().0;
-            assert!(tuned.unless.contains(&name), "{name}: a process started anew is not started again");
+            assert!(
+                tuned.unless.contains(&name),
+                "{name}: a process started anew is not started again"
+            );
         }
     }
 

@@ -155,23 +155,3 @@ fn changing_sizes_reuse_pages_once_the_budget_is_full() {
         "and others make way"
     );
 }
-
-#[test]
-fn warmed_memory_is_there_and_counts() {
-    let pool = ArenaPool::shared(2, 10 * PAGE);
-    pool.warm(vec![4 * PAGE, 5 * PAGE, 3 * PAGE]);
-    while pool.bytes() < 9 * PAGE || pool.lock().warming_bytes > 0 {
-        std::thread::yield_now();
-    }
-    let lens = |pool: &ArenaPool| pool.lock().idle.iter().map(Mapping::len).collect::<Vec<_>>();
-    assert_eq!(lens(&pool), [4 * PAGE, 5 * PAGE], "two slots, and no more");
-    let arena = pool.acquire(5 * PAGE, never).unwrap();
-    assert_eq!((lens(&pool), pool.bytes()), (vec![4 * PAGE], 9 * PAGE));
-    assert!(!pool.warm_one(PAGE));
-    drop(arena);
-    let whole = pool.acquire(10 * PAGE, never).unwrap();
-    assert_eq!(
-        (lens(&pool).len(), pool.bytes(), whole.as_slice().len()),
-        (0, 10 * PAGE, 10 * PAGE)
-    );
-}

@@ -56,9 +56,16 @@ fn time(plan: &Plan, earlier: Option<f64>, dir: &Path) -> String {
         rates.flops / 1e9
     );
     match earlier {
-        Some(earlier) => format!("about {}, judging by the last run in `{}`; predicted: {parts}", seconds(earlier), dir.display()),
+        Some(earlier) => format!(
+            "about {}, judging by the last run in `{}`; predicted: {parts}",
+            seconds(earlier),
+            dir.display()
+        ),
         None if rates.measured => format!("about {}: {parts}", seconds(prediction.seconds)),
-        None => format!("about {}, if this machine is like most: {parts}", seconds(prediction.seconds)),
+        None => format!(
+            "about {}, if this machine is like most: {parts}",
+            seconds(prediction.seconds)
+        ),
     }
 }
 
@@ -114,7 +121,11 @@ fn reads(plan: &Plan) -> String {
         0 => String::new(),
         bytes_spilled => format!("; {} of hidden state to disk and back", bytes(bytes_spilled)),
     };
-    format!("{} of weights, {} in all{experts}{spill}", bytes(plan.sweep_bytes), bytes(plan.read_bytes))
+    format!(
+        "{} of weights, {} in all{experts}{spill}",
+        bytes(plan.sweep_bytes),
+        bytes(plan.read_bytes)
+    )
 }
 
 /// The budget and what it is spent on.
@@ -156,7 +167,10 @@ fn memory(plan: &Plan) -> String {
 fn units(plan: &Plan) -> String {
     let apart = plan.units.iter().any(|unit| unit.expert_bytes > 0);
     let mut parts = match apart {
-        true => table(&["UNIT", "UNITS", "TENSORS", "BYTES EACH", "EXPERTS EACH"], &[1, 2, 3, 4]),
+        true => table(
+            &["UNIT", "UNITS", "TENSORS", "BYTES EACH", "EXPERTS EACH"],
+            &[1, 2, 3, 4],
+        ),
         false => table(&["UNIT", "UNITS", "TENSORS", "BYTES EACH"], &[1, 2, 3]),
     };
     let sizes = |unit: &UnitPlan| (unit.name.clone(), (unit.tensors, unit.bytes, unit.expert_bytes));

@@ -46,6 +46,11 @@ impl Field {
         self.offsets[documents.end] - self.offsets[documents.start]
     }
 
+    /// The ids of all documents, back to back.
+    pub fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
     /// The ids of several documents, back to back.
     pub fn slice(&self, documents: Range<usize>) -> &[u32] {
         &self.ids[self.offsets[documents.start] as usize..self.offsets[documents.end] as usize]

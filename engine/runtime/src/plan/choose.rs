@@ -157,7 +157,9 @@ pub(crate) fn smallest(costs: &Costs, shape: &Shape<'_>) -> u64 {
         let taken = taken(shape.process) + costs.resident + costs.stages.fixed;
         let room = (shape.budget + OVERHEAD).saturating_sub(taken);
         let way = |batches, spill| Way::new(costs, &shape, room, batches, 1, spill).works();
-        packed.iter().any(|batches| shape.spill.iter().any(|spill| way(batches, *spill)))
+        packed
+            .iter()
+            .any(|batches| shape.spill.iter().any(|spill| way(batches, *spill)))
     };
     let (mut low, mut high) = (0, 1);
     while !works(high) && high < 1 << 40 {
@@ -290,7 +292,12 @@ impl<'a> Way<'a> {
         if self.shape.device_budget.is_none() {
             return (0, 0);
         }
-        let groups = self.costs.units.iter().filter_map(|unit| unit.apart.as_ref()).map(|apart| apart.group);
+        let groups = self
+            .costs
+            .units
+            .iter()
+            .filter_map(|unit| unit.apart.as_ref())
+            .map(|apart| apart.group);
         let units = self.costs.units.iter().map(|unit| unit.arena);
         let slots = if groups.clone().next().is_some() { 4 } else { 2 };
         (slots, groups.chain(units).max().unwrap_or(0))
@@ -300,7 +307,12 @@ impl<'a> Way<'a> {
         let costs = self.costs;
         let (sweeps, state) = self.sweeps(&stays, stay_bytes)?;
         let micro_tokens = self.batches.iter().map(|batch| batch.tokens).max().unwrap_or(0);
-        let tokens = |sweep: &Range<usize>| self.batches[sweep.clone()].iter().map(|batch| batch.tokens).sum::<u64>();
+        let tokens = |sweep: &Range<usize>| {
+            self.batches[sweep.clone()]
+                .iter()
+                .map(|batch| batch.tokens)
+                .sum::<u64>()
+        };
         let sweep_tokens = sweeps.iter().map(tokens).max().unwrap_or(0);
         let mut schedule = Schedule {
             micro_batches: self.batches.iter().map(|batch| batch.documents.clone()).collect(),
@@ -311,7 +323,11 @@ impl<'a> Way<'a> {
             arena_bytes: stay_bytes + self.arenas(&stays),
             device_slots: self.device_slots(),
             stay_bytes,
-            all_experts: costs.units.iter().map(|unit| self.all_experts(unit, sweep_tokens)).collect(),
+            all_experts: costs
+                .units
+                .iter()
+                .map(|unit| self.all_experts(unit, sweep_tokens))
+                .collect(),
             group_bytes: group_limit(self.shape.budget),
             stays,
             spill: self.spill,
@@ -408,7 +424,12 @@ fn state_of(costs: &Costs, dataset: &Dataset, document: usize) -> u64 {
 fn arenas(costs: &Costs, stays: &[bool], slots: usize) -> u64 {
     let units = costs.units.iter().zip(stays).filter(|(_, stays)| !**stays);
     let lens: Vec<usize> = units.map(|(unit, _)| unit.arena as usize).collect();
-    let groups = costs.units.iter().filter_map(|unit| unit.apart.as_ref()).map(|apart| apart.group).max();
+    let groups = costs
+        .units
+        .iter()
+        .filter_map(|unit| unit.apart.as_ref())
+        .map(|apart| apart.group)
+        .max();
     ArenaPool::window(&lens, slots) as u64 + slots as u64 * groups.unwrap_or(0)
 }
 
@@ -594,7 +615,11 @@ mod tests {
             ..either
         };
         let schedule = choose(&[&costs], &in_memory).unwrap().1;
-        assert!(!schedule.spill && schedule.sweeps.len() > 1, "{}", schedule.sweeps.len());
+        assert!(
+            !schedule.spill && schedule.sweeps.len() > 1,
+            "{}",
+            schedule.sweeps.len()
+        );
         let asked = Shape {
             spill: &[true],
             ..shape(&dataset, 64 * 1024 * MIB)
@@ -615,7 +640,10 @@ mod tests {
         assert_eq!(schedule.all_experts, [false; 3]);
         // Of 32 experts each is missed by 64 tokens with (15/16)^64, so half an expert is.
         let expected = schedule.prediction.read_bytes as f64 / MIB as f64 - 192.0;
-        assert!((expected - 320.0 * (1.0 - 0.9375_f64.powi(64))).abs() < 1.0, "{expected}");
+        assert!(
+            (expected - 320.0 * (1.0 - 0.9375_f64.powi(64))).abs() < 1.0,
+            "{expected}"
+        );
         let many = dataset(&[64; 10]);
         let schedule = choose(&[&costs], &shape(&many, 1024 * MIB)).unwrap().1;
         assert_eq!(schedule.all_experts, [false, true, false]);

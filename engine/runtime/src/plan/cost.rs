@@ -1,8 +1,9 @@
 //! What each unit of a sweep costs, in bytes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use sli_checkpoint::{ArenaPool, Checkpoint, DEFAULT_SLACK, LoadPlan, PlannedUnit, TensorId};
+use sli_checkpoint::{ArenaPool, Checkpoint, DEFAULT_SLACK, LoadPlan, PlannedUnit, Span, TensorId};
 use sli_model::cost::{flops_per_pair, flops_per_row, peak_row_bytes};
 use sli_model::infer::{Dim, Kind, ValueType};
 use sli_model::{DType, GraphInput, ModelPlan, Op, Value};
@@ -10,7 +11,9 @@ use sli_torch::EXPERT_ROWS;
 
 use super::UnitPlan;
 use super::weights::{converted, one};
+use crate::data::{Dataset, Field};
 use crate::demand::Demand;
+use crate::lookups::{Lookup, lookups, spans};
 use crate::mixtures::{Mixture, mixtures};
 use crate::points::Points;
 use crate::units::{Role, Unit};
@@ -103,13 +106,24 @@ pub(crate) struct Work<'a> {
     pub(crate) compute: DType,
     /// The dataset's field of each token set.
     pub(crate) fields: &'a [usize],
+    /// The documents.
+    pub(crate) dataset: &'a Dataset,
+    /// Whether tables may be read row by row.
+    pub(crate) row_by_row: bool,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    /// The documents' field of a stack.
+    fn field(&self, stack: usize) -> &'a Field {
+        &self.dataset.fields[self.fields[stack]]
+    }
+
     /// Floating point operations per token of all units.
     pub(crate) fn flops_per_token(&self) -> u64 {
         let pairs = self.units.iter().zip(&self.demand.units).take(self.demand.count);
-        pairs.map(|(unit, demand)| flops_per_row(unit.graph, unit.bound, &demand.all())).sum()
+        pairs
+            .map(|(unit, demand)| flops_per_row(unit.graph, unit.bound, &demand.all()))
+            .sum()
     }
 }
 
@@ -122,6 +136,8 @@ pub(crate) struct Layout {
     pub(crate) resident: Option<PlannedUnit>,
     /// Mixtures whose experts are read apart.
     pub(crate) mixtures: Vec<Vec<Mixture>>,
+    /// Look-ups in tables that are read row by row.
+    pub(crate) lookups: Vec<Vec<Lookup>>,
     /// What it costs.
     pub(crate) costs: Costs,
 }
@@ -136,17 +152,31 @@ pub(crate) fn layout(work: &Work<'_>, stages: StageCost, apart: Option<u64>) -> 
             None => Vec::new(),
         })
         .collect();
-    let planned: Vec<Arc<PlannedUnit>> = pairs()
-        .zip(&mixtures)
-        .map(|((unit, demand), mixtures)| {
-            let tensors = unit
-                .tensors(&demand.all(), &|node| mixtures.iter().any(|mixture| mixture.node == node))
-                .into_iter()
-                .filter(|tensor| resident.binary_search(tensor).is_err());
-            Arc::new(load(unit.role.name(work.plan), tensors, work.checkpoint))
+    let lookups: Vec<Vec<Lookup>> = pairs()
+        .map(|(unit, demand)| match unit.role {
+            Role::Enter { stack } if work.row_by_row => {
+                lookups(unit, &demand.whole(), work.field(stack), &resident, work.checkpoint)
+            }
+            _ => Vec::new(),
         })
         .collect();
-    let stays = (!resident.is_empty()).then(|| load("resident".into(), resident.iter().copied(), work.checkpoint));
+    let planned: Vec<Arc<PlannedUnit>> = pairs()
+        .zip(mixtures.iter().zip(&lookups))
+        .map(|((unit, demand), (mixtures, lookups))| {
+            let apart = |node: u32| {
+                let mut nodes = lookups.iter().map(|lookup| lookup.value.node);
+                mixtures.iter().any(|mixture| mixture.node == node) || nodes.any(|other| other == node)
+            };
+            let tensors = unit.tensors(&demand.all(), &apart).into_iter();
+            let tensors = tensors.filter(|tensor| resident.binary_search(tensor).is_err());
+            let rows = lookups
+                .iter()
+                .flat_map(|lookup| spans(lookup, work.field(unit.role.stack(work.plan))));
+            Arc::new(load(unit.role.name(work.plan), tensors, rows, work.checkpoint))
+        })
+        .collect();
+    let whole = resident.iter().copied();
+    let stays = (!resident.is_empty()).then(|| load("resident".into(), whole, std::iter::empty(), work.checkpoint));
     let units = (planned.iter().zip(&mixtures).enumerate())
         .map(|(index, (planned, mixtures))| unit_cost(work, index, planned, mixtures, apart.unwrap_or(0)))
         .collect();
@@ -165,6 +195,7 @@ pub(crate) fn layout(work: &Work<'_>, stages: StageCost, apart: Option<u64>) -> 
         planned,
         resident: stays,
         mixtures,
+        lookups,
         costs,
     }
 }
@@ -183,15 +214,29 @@ fn apart_state(work: &Work<'_>, mixtures: &[Vec<Mixture>], count: usize) -> Vec<
                 let (per_token, _) = row_bytes(unit.value_type(*value), F32, work.fields, count);
                 add(&mut here, &per_token);
             }
-            worst.iter_mut().zip(&here).for_each(|(worst, here)| *worst = (*worst).max(*here));
+            worst
+                .iter_mut()
+                .zip(&here)
+                .for_each(|(worst, here)| *worst = (*worst).max(*here));
         }
     }
     worst
 }
 
-fn load(name: String, tensors: impl Iterator<Item = u32>, checkpoint: &Checkpoint) -> PlannedUnit {
-    let tensors: Vec<TensorId> = tensors.map(TensorId).collect();
-    let plan = LoadPlan::new(checkpoint, &tensors, DEFAULT_SLACK);
+/// A unit of whole tensors and of rows of others.
+fn load(
+    name: String,
+    tensors: impl Iterator<Item = u32>,
+    rows: impl Iterator<Item = Span>,
+    checkpoint: &Checkpoint,
+) -> PlannedUnit {
+    let whole = |tensor: u32| Span {
+        tensor: TensorId(tensor),
+        start: 0,
+        len: checkpoint.tensor(TensorId(tensor)).len,
+    };
+    let spans: Vec<Span> = tensors.map(whole).chain(rows).collect();
+    let plan = LoadPlan::of_spans(checkpoint, &spans, DEFAULT_SLACK);
     PlannedUnit { name, plan }
 }
 
@@ -219,7 +264,7 @@ fn unit_cost(work: &Work<'_>, index: usize, planned: &PlannedUnit, mixtures: &[M
     let whole = demand.whole();
     let plan = UnitPlan {
         name: planned.name.clone(),
-        tensors: planned.plan.slices.len() as u64,
+        tensors: tensors(planned),
         bytes: planned.plan.bytes(),
         converted,
         row_bytes: if whole.is_empty() { 0 } else { rows(&whole) },
@@ -235,7 +280,11 @@ fn unit_cost(work: &Work<'_>, index: usize, planned: &PlannedUnit, mixtures: &[M
             .map(|group| ArenaPool::window(&[group.unit.plan.arena_len], 1) as u64)
             .max()
             .unwrap_or(0),
-        working: mixtures.iter().map(|mixture| expert_working(unit, mixture, &stored, work.compute)).max().unwrap_or(0),
+        working: mixtures
+            .iter()
+            .map(|mixture| expert_working(unit, mixture, &stored, work.compute))
+            .max()
+            .unwrap_or(0),
         mixtures: mixtures.iter().map(|mixture| chosen(unit, mixture)).collect(),
     });
     let chunk = (!demand.chunked.is_empty()).then(|| {
@@ -256,6 +305,12 @@ fn unit_cost(work: &Work<'_>, index: usize, planned: &PlannedUnit, mixtures: &[M
     }
 }
 
+/// Tensors that a unit reads, or reads of.
+fn tensors(planned: &PlannedUnit) -> u64 {
+    let ids: BTreeSet<TensorId> = planned.plan.slices.iter().map(|slice| slice.tensor).collect();
+    ids.len() as u64
+}
+
 /// Bytes while one expert runs on [`EXPERT_ROWS`] tokens.
 fn expert_working(unit: &Unit<'_>, mixture: &Mixture, stored: &dyn Fn(u32) -> (DType, u64), compute: DType) -> u64 {
     let Op::Experts(op) = &unit.graph.nodes[mixture.node as usize].op else {
@@ -268,7 +323,11 @@ fn expert_working(unit: &Unit<'_>, mixture: &Mixture, stored: &dyn Fn(u32) -> (D
         let sources = expert.params.iter().flatten();
         sources.map(|source| one(source.elements(stored), compute)).sum::<u64>()
     });
-    let input = op.body.nodes.iter().position(|node| matches!(node.op, Op::Input(GraphInput::X)));
+    let input = op
+        .body
+        .nodes
+        .iter()
+        .position(|node| matches!(node.op, Op::Input(GraphInput::X)));
     let elements = |kind: Option<&ValueType>| -> u64 {
         let dims = kind.and_then(ValueType::dims).unwrap_or_default();
         F32 * dims.iter().skip(1).map(|dim| dim.size().unwrap_or(1)).product::<u64>()

@@ -65,7 +65,10 @@ pub(crate) fn predict(costs: &Costs, schedule: &Schedule, batches: &[Batch], rat
     };
     let disk_seconds = read_bytes as f64 / rates.read + spill_bytes as f64 * (1.0 / rates.write + 1.0 / rates.read);
     let compute_seconds = compute_seconds(costs, batches, rates);
-    let first = costs.units.first().map_or(0.0, |unit| unit.plan.bytes as f64 / rates.read);
+    let first = costs
+        .units
+        .first()
+        .map_or(0.0, |unit| unit.plan.bytes as f64 / rates.read);
     let seconds = match schedule.slots {
         0 | 1 => disk_seconds + compute_seconds,
         _ => disk_seconds.max(compute_seconds) + first.min(disk_seconds),

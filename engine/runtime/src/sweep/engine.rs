@@ -21,6 +21,7 @@ use super::ready::{Holders, Prepared};
 use crate::data::Dataset;
 use crate::demand::Demand;
 use crate::error::{Result, RunError};
+use crate::lookups::Lookup;
 use crate::mixtures::Mixture;
 use crate::observer::{Event, Observer};
 use crate::plan::Schedule;
@@ -39,6 +40,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) demand: &'a Demand,
     /// Their mixtures whose experts are read on their own, by unit.
     pub(crate) mixtures: &'a [Vec<Mixture>],
+    /// Their look-ups in tables that are read row by row, by unit.
+    pub(crate) lookups: &'a [Vec<Lookup>],
     /// Named values.
     pub(crate) points: &'a Points,
     /// Where tensors lie.
@@ -90,8 +93,10 @@ impl<'a> Engine<'a> {
     pub(crate) fn new(inputs: Inputs<'a>, placement: Placement) -> Engine<'a> {
         let pairs = || inputs.units.iter().zip(&inputs.demand.units).take(inputs.demand.count);
         let graphs: Vec<Prepared> = pairs()
-            .zip(inputs.mixtures)
-            .map(|((unit, demand), mixtures)| Prepared::new(unit.graph, &demand.all(), mixtures.clone()))
+            .zip(inputs.mixtures.iter().zip(inputs.lookups))
+            .map(|((unit, demand), (mixtures, lookups))| {
+                Prepared::new(unit.graph, &demand.all(), mixtures.clone(), lookups)
+            })
             .collect();
         let read = graphs.iter().flat_map(|prepared| &prepared.graph.nodes);
         let kept = read.filter_map(|node| match &node.op {
@@ -148,7 +153,9 @@ impl<'a> Engine<'a> {
                 .map(|batch| Micro::new(self.inputs.dataset, batch.clone(), self.inputs.device))
                 .collect();
             let micros = micros.map_err(|error| failed("batch", &error))?;
-            let spill = schedule.spill.then_some((self.inputs.dir, &schedule.state_bytes[sweep.clone()]));
+            let spill = schedule
+                .spill
+                .then_some((self.inputs.dir, &schedule.state_bytes[sweep.clone()]));
             let mut micros = Micros::new(micros, spill, self.inputs.device)?;
             for unit in 0..self.inputs.demand.count {
                 self.unit(unit, feed, &mut micros, stages, context)?;
@@ -183,10 +190,7 @@ impl<'a> Engine<'a> {
         };
         let mut waited = start.elapsed().as_secs_f64();
         let name = self.times[index].unit.clone();
-        observer.event(&Event::UnitLoaded {
-            unit: &name,
-            bytes,
-        });
+        observer.event(&Event::UnitLoaded { unit: &name, bytes });
         let unit = self.inputs.units[index];
         if matches!(unit.role, Role::Enter { .. }) {
             self.shared.clear();
@@ -213,6 +217,7 @@ impl<'a> Engine<'a> {
         micros.each(index + 1 == of, |done, micro| {
             self.check_cancelled()?;
             self.bring_ahead(feed)?;
+            self.look_up(index, &placed, micro)?;
             staged += self.whole(index, &weights, micro, stages, context)?;
             staged += self.chunks(index, &weights, micro, stages, context)?;
             observer.event(&Event::Computed {

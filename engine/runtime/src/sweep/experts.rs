@@ -101,13 +101,18 @@ impl Engine<'_> {
         let (checkpoint, limit) = (self.inputs.checkpoint, self.inputs.schedule.group_bytes);
         let hit: Vec<bool> = run.counts().iter().map(|count| *count > 0).collect();
         let ahead = ahead.get_mut(place).map(std::mem::take);
-        let wanted = if ahead.is_some() { vec![true; hit.len()] } else { hit.clone() };
+        let wanted = if ahead.is_some() {
+            vec![true; hit.len()]
+        } else {
+            hit.clone()
+        };
         let groups = mixture.groups(&name, &wanted, limit, checkpoint);
         let pending = match ahead {
             Some(ahead) => ahead,
             None => {
                 let last = place + 1 == self.inputs.mixtures[index].len();
-                feed.experts(groups.iter().map(|group| group.unit.clone()), last).map_err(read_error)?
+                feed.experts(groups.iter().map(|group| group.unit.clone()), last)
+                    .map_err(read_error)?
             }
         };
         let mut waited = 0.0;

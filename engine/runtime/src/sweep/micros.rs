@@ -19,7 +19,9 @@ impl Micros {
     /// Micro-batches whose hidden state stays in memory, or is written to a file in the folder of `spill`, which
     /// says how many bytes each takes.
     pub(super) fn new(all: Vec<Micro>, spill: Option<(&Path, &[u64])>, device: Device) -> Result<Micros> {
-        let spill = spill.map(|(dir, bytes)| Spill::create(dir, bytes, device)).transpose()?;
+        let spill = spill
+            .map(|(dir, bytes)| Spill::create(dir, bytes, device))
+            .transpose()?;
         Ok(Micros { all, spill })
     }
 
@@ -34,11 +36,7 @@ impl Micros {
     }
 
     /// Visits one after the other. After the last unit of a sweep nothing is written any more.
-    pub(super) fn each(
-        &mut self,
-        last: bool,
-        mut visit: impl FnMut(usize, &mut Micro) -> Result<()>,
-    ) -> Result<()> {
+    pub(super) fn each(&mut self, last: bool, mut visit: impl FnMut(usize, &mut Micro) -> Result<()>) -> Result<()> {
         for index in 0..self.all.len() {
             let micro = &mut self.all[index];
             if let Some(spill) = &mut self.spill {

@@ -19,5 +19,5 @@ mod steps;
 
 pub(crate) use engine::{Engine, Inputs, device_error, read_error};
 pub use experts::ExpertBytes;
-pub(crate) use placed::{Placed, Placement};
 pub(crate) use feed::{ExpertReads, Feed, UnitReads};
+pub(crate) use placed::{Placed, Placement};

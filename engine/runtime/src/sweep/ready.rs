@@ -10,6 +10,7 @@ use sli_torch::{ParamValue, Tensor, TensorError, Weights};
 
 use super::placed::Placed;
 
+use crate::lookups::Lookup;
 use crate::mixtures::{Expert, Mixture, part};
 
 /// A graph as it is run: parameters that nothing wanted needs may be missing.
@@ -34,9 +35,10 @@ pub(super) struct Holders<'a> {
 }
 
 impl Prepared {
-    /// `graph` for the values `wanted`; the experts of `mixtures` are not among its weights.
-    pub(super) fn new(graph: &Graph, wanted: &[Value], mixtures: Vec<Mixture>) -> Prepared {
-        let need = graph.needed(wanted.iter().copied());
+    /// `graph` for the values `wanted`; the experts of `mixtures` and the tables of `lookups` are not among its weights.
+    pub(super) fn new(graph: &Graph, wanted: &[Value], mixtures: Vec<Mixture>, lookups: &[Lookup]) -> Prepared {
+        let known = |value: Value| lookups.iter().any(|lookup| lookup.value == value);
+        let need = graph.needed_beside(wanted.iter().copied(), &known);
         let mut graph = graph.clone();
         let mut given = vec![false; graph.params.len()];
         graph
@@ -93,7 +95,10 @@ pub(super) fn expert(expert: &Expert, holders: Holders<'_>) -> Result<Weights, T
                 index: None,
                 ..(**piece).clone()
             };
-            holders.view(piece.tensor, piece.index)?.piece(&rest).map(ParamValue::One)
+            holders
+                .view(piece.tensor, piece.index)?
+                .piece(&rest)
+                .map(ParamValue::One)
         }
         Some(from) => source(from, &|id| holders.view(id, None)).map(ParamValue::One),
     };
@@ -148,7 +153,10 @@ impl Holders<'_> {
                 shape.remove(0);
             }
         }
-        let mut found = self.units.iter().filter_map(|unit| unit.view(id, start..end, entry.dtype, &shape));
+        let mut found = self
+            .units
+            .iter()
+            .filter_map(|unit| unit.view(id, start..end, entry.dtype, &shape));
         match found.next() {
             Some(view) => view,
             None => Err(TensorError(format!("the tensor `{}` was not read", entry.name))),

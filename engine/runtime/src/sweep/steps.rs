@@ -1,16 +1,45 @@
 //! One unit on one micro-batch: its values, handed to stages and on to the next unit.
 
+use std::sync::Arc;
+
 use sli_model::{GraphInput, Value};
-use sli_torch::{Batch, RtValue, Weights};
+use sli_torch::{Batch, ByteView, RtValue, Tensor, TensorError, Weights};
 
 use super::chunk::Chunk;
 use super::deliver::{deliver, pieces_of};
 use super::engine::{Engine, exec_error, failed};
 use super::micro::Micro;
+use super::placed::Placed;
 use crate::error::Result;
 use crate::stages::{Context, Stage};
 
 impl Engine<'_> {
+    /// The results of look-ups in tables of which only some rows were read: `[tokens, width]` in the compute type.
+    pub(super) fn look_up(&self, index: usize, placed: &Placed, micro: &mut Micro) -> Result<()> {
+        let field = self.field(index);
+        for lookup in &self.inputs.lookups[index] {
+            let Placed::Host(unit) = placed else { continue };
+            let entry = self.inputs.checkpoint.tensor(lookup.tensor);
+            let ids = self.inputs.dataset.fields[field].slice(micro.documents.clone());
+            let mut bytes = Vec::with_capacity(ids.len() * lookup.row as usize);
+            for id in ids {
+                let start = u64::from(*id) * lookup.row;
+                let row = unit.part(lookup.tensor, start..start + lookup.row);
+                let missing = || TensorError(format!("row {id} of `{}` was not read", entry.name));
+                bytes.extend_from_slice(row.ok_or_else(missing).map_err(|error| failed("embed", &error))?);
+            }
+            let len = bytes.len();
+            let shape = [ids.len() as i64, entry.shape[1] as i64];
+            let table = ByteView::new(Arc::new(bytes), 0..len).and_then(|view| Tensor::view(view, entry.dtype, &shape));
+            let rows = table.and_then(|rows| rows.cast(self.inputs.compute));
+            let rows = rows.map_err(|error| failed("embed", &error))?;
+            micro
+                .known
+                .insert(lookup.value, RtValue::packed(rows, &micro.sets[field]));
+        }
+        Ok(())
+    }
+
     /// Everything of a unit that is made for a whole micro-batch. Returns the seconds that stages took.
     pub(super) fn whole(
         &mut self,

@@ -98,7 +98,12 @@ impl<'a> Mixture<'a> {
 
     /// How many times each expert with weights was chosen.
     pub fn counts(&self) -> Vec<u64> {
-        let of = |expert| self.batches.iter().map(|batch| batch.slots.of(expert).len() as u64).sum();
+        let of = |expert| {
+            self.batches
+                .iter()
+                .map(|batch| batch.slots.of(expert).len() as u64)
+                .sum()
+        };
         (0..self.op.count as usize).map(of).collect()
     }
 
@@ -137,7 +142,10 @@ impl<'a> Mixture<'a> {
                 made.map_err(|e| self.failed(e))?;
             }
         }
-        let widths = self.batches.iter().filter_map(|batch| batch.out.as_ref()?.size().last().copied());
+        let widths = self
+            .batches
+            .iter()
+            .filter_map(|batch| batch.out.as_ref()?.size().last().copied());
         let width = widths.max();
         let (op, origin) = (self.op, self.origin);
         let finished = self.batches.into_iter().map(|batch| batch.finish(op, width));

@@ -18,11 +18,7 @@ pub(super) fn ask_for_huge_pages(memory: &mut [u8]) {
 ///
 /// # Errors
 /// The number of the file and what the kernel said; where the kernel refuses the ring itself, file 0.
-pub(super) fn read(
-    files: &[&File],
-    pieces: &[Piece],
-    mut buffers: Vec<Aligned>,
-) -> Result<u64, (usize, io::Error)> {
+pub(super) fn read(files: &[&File], pieces: &[Piece], mut buffers: Vec<Aligned>) -> Result<u64, (usize, io::Error)> {
     let depth = buffers.len();
     let mut ring = IoUring::new(depth as u32).map_err(|error| (0, error))?;
     let (mut free, mut flying): (Vec<usize>, Vec<Option<Piece>>) = ((0..depth).collect(), vec![None; depth]);
