@@ -59,6 +59,13 @@ impl std::fmt::Display for Setting {
     }
 }
 
+impl Setting {
+    /// Memory for its requests.
+    fn buffers(self) -> Vec<Aligned> {
+        (0..self.depth).map(|_| Aligned::new(self.block)).collect()
+    }
+}
+
 /// One request: which file, where, how much.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Piece {
@@ -129,7 +136,7 @@ impl Drive {
     fn rate(&self, setting: Setting, pieces: &[Piece]) -> Result<f64, Failure> {
         interrupt::check()?;
         // Memory is fetched before the clock starts: only the drive counts.
-        let mut buffers: Vec<Aligned> = (0..setting.depth).map(|_| Aligned::new(setting.block)).collect();
+        let mut buffers = setting.buffers();
         let started = Instant::now();
         let bytes = match setting.how {
             How::Threads => self.read_with_threads(&mut buffers, pieces),
@@ -293,10 +300,10 @@ mod tests {
         for setting in settings() {
             let pieces = drive.pieces(setting.block, MEASURED, 0);
             let read = match setting.how {
-                How::Threads => drive.read_with_threads(setting, &pieces).unwrap(),
+                How::Threads => drive.read_with_threads(&mut setting.buffers(), &pieces).unwrap(),
                 How::Ring => {
                     let files: Vec<&File> = drive.files.iter().map(|(_, file, _)| file).collect();
-                    match ring::read(&files, &pieces, setting.depth, setting.block) {
+                    match ring::read(&files, &pieces, setting.buffers()) {
                         Ok(read) => read,
                         Err(_) => continue, // refused here
                     }
