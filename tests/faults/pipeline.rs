@@ -67,9 +67,13 @@ fn an_override_has_a_wrong_value() {
     fault_with(&scene(), "set_wrong_value", INPUT, &["--set", "engine.memory=much"]);
 }
 
+/// What stands in the way differs from machine to machine: no libtorch_cuda, no driver, no such device.
 #[test]
-fn a_device_that_is_not_there_yet() {
-    fault_with(&scene(), "device_cuda", INPUT, &["--set", "engine.device=cuda"]);
+fn a_device_that_is_not_there() {
+    let ended = scene().run(&["run", "p.toml", "--set", "engine.device=cuda:99"]);
+    assert_eq!(ended.code, INPUT, "{}", ended.stderr);
+    assert!(ended.stderr.starts_with("error: "), "{}", ended.stderr);
+    assert!(ended.stderr.contains("set `[engine] device` to"), "{}", ended.stderr);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use sli_tests::checkpoint::Kind;
 use sli_tests::compare::relative_error;
 use sli_tests::fixture::{Array, Fixture, named};
 use sli_tests::scene::{Scene, documents};
@@ -157,4 +158,37 @@ fn a_model_that_fits_is_read_once_in_many_sweeps() {
     );
     assert_eq!(small["disk"]["bytes"], large["disk"]["bytes"]);
     same(&found, &expected, ORDER, "llama");
+}
+
+/// A few tokens need a few rows of the table of embeddings; many need it whole.
+#[test]
+fn rows_of_a_table_are_read_on_their_own_where_few_are_needed() {
+    let scene = Scene::empty();
+    named("llama")
+        .with_vocabulary(2048)
+        .materialize(&scene.path("model"), Kind::F32, 2);
+    scene.pipeline("[[stage]]\nuses = \"capture\"\npoints = [\"embed\", \"decoder.*\"]\n");
+    let few = [
+        serde_json::json!({"id": "a", "input_ids": [2047, 0, 7, 7]}),
+        serde_json::json!({"id": "b", "input_ids": [1024, 7]}),
+    ];
+    scene.rows(&few);
+    let (found, rows) = captured(&scene, &[]);
+    let mut many = few.to_vec();
+    let ids: Vec<u64> = (0..60).map(|at| at * 30).collect();
+    many.push(serde_json::json!({"id": "c", "input_ids": ids}));
+    scene.rows(&many);
+    let (expected, whole) = captured(&scene, &[]);
+    let embed = |report: &Value| report["plan"]["units"][0]["bytes"].as_u64().unwrap();
+    assert!(
+        embed(&rows) < embed(&whole) / 2,
+        "{} of {}",
+        embed(&rows),
+        embed(&whole)
+    );
+    assert_eq!(rows["disk"]["bytes"], rows["plan"]["read_bytes"]);
+    for (key, array) in &found {
+        let error = relative_error(&array.values, &expected[key].values);
+        assert!(error <= ORDER, "{key}: {error}");
+    }
 }

@@ -418,10 +418,10 @@ fn rates(read: &ReadChoice, work: &Work<'_>, dataset: &Dataset, write: Option<f6
         true => sli_torch::product_rate(work.compute).ok(),
         false => None,
     };
-    let from_drive = read.bytes_per_second.unwrap_or(usual.read);
     let cached = read.cached.clamp(0.0, 1.0);
+    let with_cache = |drive: f64| 1.0 / ((1.0 - cached) / drive + cached / PAGE_CACHE);
     Rates {
-        read: 1.0 / ((1.0 - cached) / from_drive + cached / PAGE_CACHE),
+        read: read.bytes_per_second.map_or(usual.read, with_cache),
         flops: timed.unwrap_or(usual.flops),
         write: write.unwrap_or(usual.write),
         measured: read.bytes_per_second.is_some() && timed.is_some(),

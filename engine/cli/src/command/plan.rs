@@ -132,17 +132,14 @@ fn reads(plan: &Plan) -> String {
 fn memory(plan: &Plan) -> String {
     let memory = &plan.memory;
     let mut parts = table(&["MEMORY", "BYTES"], &[1]);
+    let weights = match plan.arenas {
+        1 => "weights, one unit".to_owned(),
+        units => format!("weights, {units} units"),
+    };
     for (name, part) in [
         ("program, libraries, token ids", memory.process),
         ("slack for the allocator", memory.slack),
-        (
-            if plan.arenas == 1 {
-                "weights, one unit"
-            } else {
-                "weights, two units"
-            },
-            memory.arenas,
-        ),
+        (weights.as_str(), memory.arenas),
         ("weights that stay", memory.resident),
         ("hidden state of a sweep", memory.state),
         ("values while a unit is computed", memory.working),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sli_torch::{RowSet, RtValue, TensorError};
+use sli_torch::{Device, RowSet, RtValue, TensorError};
 
 use crate::stages::Piece;
 
@@ -16,12 +16,12 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
-    /// The rows `start .. start + len`.
-    pub(super) fn new(start: i64, len: i64) -> Result<Chunk, TensorError> {
+    /// The rows `start .. start + len`, for values on `device`.
+    pub(super) fn new(start: i64, len: i64, device: Device) -> Result<Chunk, TensorError> {
         Ok(Chunk {
             start,
             len,
-            set: Arc::new(RowSet::from_lengths(&[len])?),
+            set: Arc::new(RowSet::from_lengths_on(&[len], device)?),
         })
     }
 
@@ -64,7 +64,7 @@ mod tests {
             len,
         };
         let pieces = [piece(7, 0, 0, 3), piece(8, 0, 3, 1), piece(9, 0, 4, 5)];
-        let cut = |start, len| Chunk::new(start, len).unwrap().pieces(&pieces);
+        let cut = |start, len| Chunk::new(start, len, Device::Cpu).unwrap().pieces(&pieces);
         assert_eq!(cut(0, 2), [piece(7, 0, 0, 2)]);
         assert_eq!(cut(2, 4), [piece(7, 2, 0, 1), piece(8, 0, 1, 1), piece(9, 0, 2, 2)]);
         assert_eq!(cut(6, 3), [piece(9, 2, 0, 3)]);

@@ -110,7 +110,8 @@ impl Engine<'_> {
         let mut seconds = 0.0;
         for start in (0..rows).step_by(step.max(1) as usize) {
             self.check_cancelled()?;
-            let chunk = Chunk::new(start, step.min(rows - start)).map_err(|error| failed("head", &error))?;
+            let chunk = Chunk::new(start, step.min(rows - start), self.inputs.device)
+                .map_err(|error| failed("head", &error))?;
             let made = self.compute(index, weights, micro, values, row_wise.then_some(&chunk))?;
             for (id, value) in demand.chunked.iter().zip(&made) {
                 let pieces = chunk.pieces(&pieces_of(self.inputs.points.get(*id).rows, micro));

@@ -192,7 +192,7 @@ fn score_biases_of_every_form() {
     );
     let table = c.plain(random(&[8, 4], 4));
     let (buckets, max_distance, bidirectional, ahead) = (8, 20, true, 0);
-    let t5 = c.op(
+    let by_bucket = c.op(
         Op::RelativeBias {
             buckets,
             max_distance,
@@ -202,7 +202,7 @@ fn score_biases_of_every_form() {
         &[table],
     );
     let own = c.rows(random(&[ROWS, 8, 4], 5));
-    let t5_own = c.op(
+    let by_bucket_of_rows = c.op(
         Op::RelativeBias {
             buckets,
             max_distance,
@@ -213,7 +213,7 @@ fn score_biases_of_every_form() {
     );
     let distances = c.plain(random(&[40, 4, 8], 6));
     let buckets = Some((16, 30));
-    let deberta = c.op(
+    let relative_scores = c.op(
         Op::RelativeScores(Relative { of_key: false, buckets }),
         &[qkv[0], distances],
     );
@@ -231,17 +231,17 @@ fn score_biases_of_every_form() {
     let index = c.rows(random(&[ROWS, 1, 8], 9));
     let top = c.op(Op::TopKeys(4), &[qkv[0], index, of_keys]);
     let pair = c.op(Op::PairBias(Box::new(pair())), &[]);
-    let sum = c.op(Op::AddBias, &[alibi, t5]);
-    let blocks = c.op(Op::ByBlock(2), &[t5]);
+    let sum = c.op(Op::AddBias, &[alibi, by_bucket]);
+    let blocks = c.op(Op::ByBlock(2), &[by_bucket]);
     let causal = |c: &mut Case, bias| {
         let [q, k, v] = qkv;
         c.op(Op::Attend(attend()), &[q, k, v, bias])
     };
     for (name, bias) in [
         ("alibi", alibi),
-        ("t5", t5),
-        ("t5 of rows", t5_own),
-        ("deberta", deberta),
+        ("buckets", by_bucket),
+        ("buckets of rows", by_bucket_of_rows),
+        ("relative scores", relative_scores),
         ("of key", of_key),
         ("segments", segment),
         ("keys", keys),
