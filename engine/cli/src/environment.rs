@@ -1,4 +1,4 @@
-//! Starting anew with the environment that libtorch wants.
+//! The two ends of the process: starting anew with the environment that libtorch wants, and leaving.
 //!
 //! libtorch and its thread pool read some variables while they are loaded: how long idle threads spin, and the size
 //! of memory pages. With the defaults a run on a busy machine was 20 times slower. So a program that computes
@@ -63,6 +63,17 @@ extern "C" fn start_anew(_count: c_int, arguments: Strings, environment: Strings
             libc::execve(path.as_ptr().cast(), arguments, all.as_ptr());
         }
     }
+}
+
+/// Ends the process with this code, without the destructors of shared libraries: those of libtorch take a tenth of a
+/// second and put in order what the system throws away anyway. Files are written and closed before.
+pub(crate) fn leave(code: u8) -> ! {
+    use std::io::Write;
+    // Nobody is left to be told that nobody reads.
+    let _ = std::io::stdout().flush();
+    let _ = std::io::stderr().flush();
+    // SAFETY: ends the process at once; nothing of it is used afterwards.
+    unsafe { libc::_exit(c_int::from(code)) }
 }
 
 /// The strings of a list.

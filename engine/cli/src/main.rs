@@ -34,10 +34,11 @@ fn main() -> ExitCode {
         }
     };
     logs::start(cli.verbose);
-    match dispatch(&cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => ExitCode::from(report(failure, cli.command.json())),
-    }
+    let code = match dispatch(&cli) {
+        Ok(()) => 0,
+        Err(failure) => report(failure, cli.command.json()),
+    };
+    environment::leave(code)
 }
 
 fn dispatch(cli: &Cli) -> Outcome {
