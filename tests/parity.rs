@@ -15,13 +15,15 @@ use sli_tests::status::{Status, record};
 /// The promise: f32, relative to the largest magnitude of the value.
 const TOLERANCE: f64 = 2e-5;
 
-/// Captures `points` of the given rows into `<dir>/<name>` and returns them.
+/// Captures `points` of the given rows into `<dir>/<name>` and returns them. `SLI_PIPE_TEST_DEVICE` names another
+/// device than the processor.
 fn capture(dir: &Path, name: &str, rows: &[Value], points: &[String], extra: &str) -> BTreeMap<String, Array> {
     let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
     std::fs::write(dir.join(format!("{name}.jsonl")), lines).unwrap();
     let list = points.iter().map(|p| format!("{p:?}")).collect::<Vec<_>>().join(", ");
+    let device = std::env::var("SLI_PIPE_TEST_DEVICE").unwrap_or_else(|_| "cpu".to_owned());
     let pipeline = format!(
-        "name = \"{name}\"\n[model]\nsource = \"model\"\n[data]\nsource = \"{name}.jsonl\"\n[engine]\ndevice = \"cpu\"\ndtype = \"f32\"\n{extra}\n\
+        "name = \"{name}\"\n[model]\nsource = \"model\"\n[data]\nsource = \"{name}.jsonl\"\n[engine]\ndevice = \"{device}\"\ndtype = \"f32\"\n{extra}\n\
          [output]\ndir = \"{name}\"\n[[stage]]\nuses = \"capture\"\npoints = [{list}]\ndtype = \"f32\"\n"
     );
     std::fs::write(dir.join(format!("{name}.toml")), pipeline).unwrap();

@@ -104,6 +104,7 @@ fn sweeps(of: &Described<'_>) -> Option<Choice> {
     let (schedule, memory) = (of.schedule, show(of.schedule.state));
     let chosen = format!("{} of at most {} tokens", schedule.sweeps.len(), schedule.sweep_tokens);
     let because = match schedule.sweeps.len() {
+        _ if schedule.spill => "hidden state is on disk, so all documents go together".into(),
         0 | 1 => format!("the hidden state of all documents takes {memory}"),
         _ => format!("{memory} of hidden state is what fits; all weights are read again for each"),
     };

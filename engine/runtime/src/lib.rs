@@ -19,6 +19,7 @@ mod observer;
 mod options;
 pub mod plan;
 mod points;
+mod rates;
 pub mod report;
 mod run;
 pub mod rundir;

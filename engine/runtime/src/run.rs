@@ -1,5 +1,7 @@
 //! A run: everything checked and planned first, then swept.
 
+mod loading;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,7 +9,7 @@ use std::time::Instant;
 
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
-use sli_checkpoint::{ArenaPool, Checkpoint, Loader, OpenFiles, Pending, ReadChoice};
+use sli_checkpoint::{Checkpoint, OpenFiles, ReadChoice};
 use sli_config::{Diagnostic, Pipeline};
 use sli_model::ModelPlan;
 use sli_model::bind::Binding;
@@ -18,15 +20,15 @@ use crate::describe::{Described, describe};
 use crate::error::{Result, RunError};
 use crate::limits::{fields, limits};
 use crate::memory;
-use crate::mixtures::Mixture;
 use crate::observer::{Event, Observer};
 use crate::options::{EngineOptions, decide};
-use crate::plan::{Costs, Layout, Plan, Rates, Schedule, Shape, StageCost, Work, choose, group_limit, layout};
+use crate::plan::{Costs, Layout, Plan, Schedule, Shape, StageCost, Work, choose, group_limit, layout};
 use crate::points::{PointId, Points};
+use crate::rates::{rates, write_rate};
 use crate::report::{Accuracy, DataReport, DiskReport, MemoryReport, Pair, Report, TimeSplit, rate};
 use crate::rundir::{self, Fingerprint, Output, RunDir};
 use crate::stages::{self, Context, Model, Stage};
-use crate::sweep::{Engine, ExpertReads, Feed, Inputs, Placed, Placement, UnitReads, device_error, read_error};
+use crate::sweep::{Engine, Inputs, Placement, device_error, read_error};
 use crate::units::units;
 use crate::write::{hex, sha256_of};
 
@@ -325,72 +327,11 @@ impl Run {
             report,
         })
     }
-
-    /// Weights that several units read.
-    fn load_resident(&self, cancel: &Arc<AtomicBool>) -> Result<Option<Placed>> {
-        let Some(unit) = &self.layout.resident else {
-            return Ok(None);
-        };
-        let pool = ArenaPool::shared(1, ArenaPool::window(&[unit.plan.arena_len], 1));
-        let loader = self.loader(pool, cancel)?;
-        let loaded = loader.request(Arc::new(unit.clone())).and_then(Pending::wait);
-        let mut placement = Placement::new(self.options.device, 1, unit.plan.arena_len as u64).map_err(device_error)?;
-        let placed = placement.place(loaded.map_err(read_error)?).map_err(device_error)?;
-        Ok(Some(placed))
-    }
-
-    fn loader(&self, pool: Arc<ArenaPool>, cancel: &Arc<AtomicBool>) -> Result<Loader> {
-        Loader::start(Arc::clone(&self.files), pool, self.read.options, Arc::clone(cancel)).map_err(read_error)
-    }
-
-    /// The weights of all sweeps, read ahead.
-    fn feed(&self, cancel: &Arc<AtomicBool>) -> Result<Feed> {
-        let (schedule, layout) = (&self.schedule, &self.layout);
-        let pool = match schedule.device_slots {
-            (0, _) => ArenaPool::shared(ARENAS, schedule.arena_bytes as usize),
-            (_, bytes) => ArenaPool::fixed(schedule.slots + 1, bytes as usize),
-        };
-        let experts = |index: usize| match &layout.mixtures[index][..] {
-            [] => ExpertReads::None,
-            mixtures if schedule.all_experts[index] => {
-                let name = &layout.planned[index].name;
-                let groups = |mixture: &Mixture| {
-                    let all = vec![true; mixture.experts.len()];
-                    let groups = mixture.groups(name, &all, schedule.group_bytes, &self.checkpoint);
-                    groups.into_iter().map(|group| Arc::new(group.unit)).collect()
-                };
-                ExpertReads::All(mixtures.iter().map(groups).collect())
-            }
-            _ => ExpertReads::Hit,
-        };
-        let reads = layout.planned.iter().enumerate().map(|(index, unit)| UnitReads {
-            unit: Arc::clone(unit),
-            stays: schedule.stays[index],
-            experts: experts(index),
-        });
-        // Small units are asked for further ahead; the bytes of the arenas are what limits it.
-        let depth = match schedule.slots {
-            0 | 1 => 0,
-            slots => self.options.prefetch.unwrap_or(READ_AHEAD).max(slots - 1),
-        };
-        Ok(Feed::new(
-            self.loader(pool, cancel)?,
-            reads.collect(),
-            schedule.sweeps.len(),
-            depth,
-        ))
-    }
 }
 
 /// Units that may be in memory beside the one that computes: with one only, the drive rests whenever it is the faster
 /// of the two for a moment.
 const AHEAD: usize = 2;
-
-/// Units that are asked for ahead, as far as arenas allow.
-const READ_AHEAD: usize = 6;
-
-/// Arenas in use at most: bytes are the real limit.
-const ARENAS: usize = 1 << 16;
 
 /// The layouts to choose from: experts apart from their layer, and with it.
 fn layouts(work: &Work<'_>, stages: StageCost, options: &EngineOptions) -> Vec<Layout> {
@@ -408,45 +349,6 @@ fn layouts(work: &Work<'_>, stages: StageCost, options: &EngineOptions) -> Vec<L
 fn pair<T>(predicted: T, measured: T) -> Pair<T> {
     Pair { predicted, measured }
 }
-
-/// What this machine does, as far as it matters for the plan. Products are timed only for work that takes longer
-/// than timing them.
-fn rates(read: &ReadChoice, work: &Work<'_>, dataset: &Dataset, write: Option<f64>) -> Rates {
-    let usual = Rates::default();
-    let flops = work.flops_per_token() as f64 * dataset.total_tokens() as f64;
-    let timed = match flops > WORTH_TIMING {
-        true => sli_torch::product_rate(work.compute).ok(),
-        false => None,
-    };
-    let cached = read.cached.clamp(0.0, 1.0);
-    let with_cache = |drive: f64| 1.0 / ((1.0 - cached) / drive + cached / PAGE_CACHE);
-    Rates {
-        read: read.bytes_per_second.map_or(usual.read, with_cache),
-        flops: timed.unwrap_or(usual.flops),
-        write: write.unwrap_or(usual.write),
-        measured: read.bytes_per_second.is_some() && timed.is_some(),
-    }
-}
-
-/// Bytes a second that the drive of the output folder takes, if that is known, or worth measuring.
-fn write_rate(dir: &Path, options: &EngineOptions, checkpoint: &Checkpoint) -> Option<f64> {
-    let folder = dir.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
-    let known = sli_checkpoint::known_write_rate(folder);
-    let bytes: u64 = checkpoint.files().iter().map(|file| file.len).sum();
-    match options.spill {
-        [true] if known.is_none() && bytes > WORTH_WRITING => sli_checkpoint::write_rate(folder).ok(),
-        _ => known,
-    }
-}
-
-/// Checkpoints of more bytes make measuring the drive worth what is written for it.
-const WORTH_WRITING: u64 = 1 << 30;
-
-/// Floating point operations that take longer than timing a few products.
-const WORTH_TIMING: f64 = 1e11;
-
-/// Bytes a second at which files come from the page cache.
-const PAGE_CACHE: f64 = 5e9;
 
 fn data_options(pipeline: &Pipeline, base: &Path, checkpoint: &Checkpoint) -> DataOptions {
     let section = &pipeline.data;

@@ -43,7 +43,9 @@ pub struct Tuned {
 /// * `THP_MEM_ALLOC_ENABLE=1`: large tensors lie in pages of 2 MiB. With pages of 4 KiB elementwise
 ///   operations on more than 32 MiB are about five times slower, because the allocator returns such memory
 ///   to the system and every page of it faults anew.
-pub const TUNED: [Tuned; 2] = [
+/// * `ONEDNN_PRIMITIVE_CACHE_CAPACITY=64`: oneDNN keeps code for the last products of different shapes. Every expert of
+///   a mixture has its own number of rows; 1024 of them took 90 MiB and were no faster than 32.
+pub const TUNED: [Tuned; 3] = [
     Tuned {
         setting: c"OMP_WAIT_POLICY=passive",
         // either variable of libgomp is a choice of how to wait
@@ -52,6 +54,10 @@ pub const TUNED: [Tuned; 2] = [
     Tuned {
         setting: c"THP_MEM_ALLOC_ENABLE=1",
         unless: &["THP_MEM_ALLOC_ENABLE"],
+    },
+    Tuned {
+        setting: c"ONEDNN_PRIMITIVE_CACHE_CAPACITY=64",
+        unless: &["ONEDNN_PRIMITIVE_CACHE_CAPACITY", "DNNL_PRIMITIVE_CACHE_CAPACITY"],
     },
 ];
 
