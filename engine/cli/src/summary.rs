@@ -29,6 +29,8 @@ pub(crate) fn summary(report: &Report, outputs: &[Output], dir: &Path) -> String
     rows.extend(rows_of_data(report));
     rows.extend(layers(report));
     rows.push(("read".into(), disk(report)));
+    rows.extend(experts(report));
+    rows.extend(spill(report));
     rows.push(("time".into(), time(report)));
     rows.push(("memory".into(), memory(report)));
     rows.push(("files".into(), dir.display().to_string()));
@@ -108,17 +110,47 @@ fn disk(report: &Report) -> String {
     let disk = &report.disk;
     let reading = rate(disk.bytes, disk.read_seconds);
     let run = rate(disk.bytes, report.time.total_seconds);
+    let drive = disk
+        .probed_gb_per_second
+        .map_or_else(String::new, |gb| format!(" (the drive gives {gb:.2} GB/s)"));
     format!(
-        "{} at {reading} while reading, {run} over the whole run",
+        "{} at {reading} while reading{drive}, {run} over the whole run",
         bytes(disk.bytes)
     )
+}
+
+/// What was read of experts that are read apart from their layer.
+fn experts(report: &Report) -> Option<Row> {
+    let experts = report.experts?;
+    let text = format!(
+        "{} of {} read, {} of them chosen by some token",
+        bytes(experts.read_bytes),
+        bytes(experts.all_bytes),
+        bytes(experts.hit_bytes)
+    );
+    Some(("experts".to_owned(), text))
+}
+
+/// Hidden state that was on disk.
+fn spill(report: &Report) -> Option<Row> {
+    let spill = report.spill?;
+    let text = format!(
+        "{} of hidden state written and read again, {} waiting for it",
+        bytes(spill.bytes_written),
+        seconds(spill.wait_seconds)
+    );
+    Some(("spill".to_owned(), text))
 }
 
 fn time(report: &Report) -> String {
     let time = &report.time;
     let part = |part: f64| share(part, time.total_seconds);
+    let predicted = match report.plan.prediction.measured {
+        true => format!("; {} were predicted", seconds(report.accuracy.seconds.predicted)),
+        false => String::new(),
+    };
     format!(
-        "{} waiting for the disk, {} converting, {} computing, {} in stages ({} writing)",
+        "{} waiting for the disk, {} converting, {} computing, {} in stages ({} writing){predicted}",
         part(time.wait_seconds),
         part(time.convert_seconds),
         part(time.compute_seconds),

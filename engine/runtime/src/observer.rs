@@ -30,7 +30,7 @@ pub enum Event<'a> {
         /// Tokens in memory.
         tokens: u64,
     },
-    /// The weights of a unit are in memory.
+    /// The weights of a unit are in memory, or a group of its experts.
     UnitLoaded {
         /// Its name: `embed`, `decoder.3`, `head`.
         unit: &'a str,

@@ -16,6 +16,7 @@ use super::placed::Placed;
 use super::ready::{self, Holders};
 use crate::error::{Result, RunError};
 use crate::mixtures::Mixture;
+use crate::observer::Event;
 
 /// Bytes of experts in all sweeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +121,10 @@ impl Engine<'_> {
             let start = Instant::now();
             let loaded = pending.wait().map_err(read_error)?;
             waited += start.elapsed().as_secs_f64();
+            self.inputs.observer.event(&Event::UnitLoaded {
+                unit: &name,
+                bytes: loaded.bytes(),
+            });
             self.expert_bytes.read_bytes += loaded.bytes();
             self.times[index].bytes += loaded.bytes();
             self.times[index].read_seconds += loaded.read_seconds();
