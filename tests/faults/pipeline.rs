@@ -105,3 +105,11 @@ fn a_broken_descriptor_stops_its_own_models_only() {
     scene.edit("model/config.json", "\"LlamaForCausalLM\"", "\"MineForCausalLM\"");
     fault_with(&scene, "descriptor_broken", INPUT, &["--families", "mine"]);
 }
+
+/// Both are asked for, and they cannot be together.
+#[test]
+fn routed_experts_with_hidden_state_on_disk() {
+    let scene = Scene::of("mixtral", SCORE);
+    let args = ["--set", "engine.experts=routed", "--set", "engine.activations=disk"];
+    fault_with(&scene, "routed_on_disk", INPUT, &args);
+}

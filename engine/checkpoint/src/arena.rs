@@ -120,8 +120,9 @@ impl ArenaPool {
         self.fixed.unwrap_or(self.budget)
     }
 
-    /// Gives idle arenas back to the system, as before work that needs the memory more.
-    pub fn release_idle(&self) {
+    /// Gives idle arenas back to the system.
+    #[cfg(test)]
+    pub(crate) fn release_idle(&self) {
         let mut state = self.lock();
         state.idle.clear();
         state.idle_bytes = 0;

@@ -45,7 +45,7 @@ pub use files::OpenFiles;
 pub use io::BackendKind;
 pub use loader::{Loader, Pending, ReadOptions, ReadStats};
 pub use mapping::PAGE;
-pub use probe::{ReadChoice, ReadReason, choose, choose_unmeasured, measure};
+pub use probe::{ReadChoice, ReadReason, choose};
 pub use ranges::{DEFAULT_SLACK, LoadPlan, ReadRange, Slice, Span};
 pub use read_error::ReadError;
 pub use spill::{SpillBuffer, SpillError, SpillFile, SpillOptions, SpillStats, known_write_rate, write_rate};

@@ -22,7 +22,7 @@ use crate::limits::{fields, limits};
 use crate::memory;
 use crate::observer::{Event, Observer};
 use crate::options::{EngineOptions, decide};
-use crate::plan::{Costs, Layout, Plan, Schedule, Shape, StageCost, Work, choose, group_limit, layout};
+use crate::plan::{Costs, Layout, NONE, Plan, Schedule, Shape, StageCost, Work, choose, group_limit, layout};
 use crate::points::{PointId, Points};
 use crate::rates::{rates, write_rate};
 use crate::report::{Accuracy, DataReport, DiskReport, MemoryReport, Pair, Report, TimeSplit, rate};
@@ -157,10 +157,10 @@ impl Run {
             rates: rates(&read, &work, &dataset, write_rate(&dir, &options, &checkpoint)),
         };
         let stage_costs = stage_costs(&stages);
-        let mut layouts = layouts(&work, stage_costs, &options);
+        let mut layouts = layouts(&work, stage_costs, &options)?;
         let costs: Vec<&Costs> = layouts.iter().map(|layout| &layout.costs).collect();
         let chosen = choose(&costs, &shape);
-        let (number, schedule) = chosen.map_err(|smallest| too_small(options.budget, smallest, &dataset))?;
+        let (number, schedule) = chosen.map_err(|smallest| too_small(&options, smallest, &dataset))?;
         let layout = layouts.swap_remove(number);
         let written = stages.iter().map(|stage| stage.write_bytes()).sum();
         let plan = describe(&Described {
@@ -334,15 +334,25 @@ impl Run {
 const AHEAD: usize = 2;
 
 /// The layouts to choose from: experts apart from their layer, and with it.
-fn layouts(work: &Work<'_>, stages: StageCost, options: &EngineOptions) -> Vec<Layout> {
+///
+/// # Errors
+/// Routed experts and hidden state on disk, both asked for.
+fn layouts(work: &Work<'_>, stages: StageCost, options: &EngineOptions) -> Result<Vec<Layout>> {
     let apart = layout(work, stages, Some(group_limit(options.budget)));
     if apart.mixtures.iter().all(Vec::is_empty) {
-        return vec![apart];
+        return Ok(vec![apart]);
     }
-    match options.all_experts {
-        Some(false) => vec![apart],
-        Some(true) => vec![layout(work, stages, None), apart],
-        None => vec![apart, layout(work, stages, None)],
+    match (options.all_experts, options.spill) {
+        (Some(false), [true]) => Err(RunError::input(
+            Diagnostic::error("experts cannot be read on their own while hidden state is on disk")
+                .note("the rows of all documents meet at every expert")
+                .help(
+                    "set `[engine] experts` to `\"auto\"` or `\"all\"`, or `activations` to `\"auto\"` or `\"memory\"`",
+                ),
+        )),
+        (Some(false), _) => Ok(vec![apart]),
+        (Some(true), _) => Ok(vec![layout(work, stages, None), apart]),
+        (None, _) => Ok(vec![apart, layout(work, stages, None)]),
     }
 }
 
@@ -402,7 +412,7 @@ fn stage_costs(stages: &[Box<dyn Stage>]) -> StageCost {
     })
 }
 
-fn too_small(budget: u64, smallest: u64, dataset: &Dataset) -> RunError {
+fn too_small(options: &EngineOptions, smallest: u64, dataset: &Dataset) -> RunError {
     let longest = (0..dataset.len())
         .map(|document| dataset.tokens(document))
         .max()
@@ -410,8 +420,19 @@ fn too_small(budget: u64, smallest: u64, dataset: &Dataset) -> RunError {
     let show = memory::show;
     let message = format!(
         "the memory budget of {} is too small for this model and these documents",
-        show(budget)
+        show(options.budget)
     );
+    if smallest >= NONE {
+        let budget = show(options.device_budget.unwrap_or(0));
+        let message = format!("{budget} of the device's memory are too small for this model and these documents");
+        return RunError::input(
+            Diagnostic::error(message)
+                .note(format!("the longest document has {longest} tokens"))
+                .help(
+                    "set `[engine] gpu_memory` larger, `[data] max_tokens` smaller, or `[engine] device` to `\"cpu\"`",
+                ),
+        );
+    }
     let mib = smallest >> 20;
     RunError::input(
         Diagnostic::error(message)

@@ -42,7 +42,7 @@ pub enum ReadReason {
     Remembered,
     /// Measured just now.
     Measured,
-    /// Not measured: the checkpoint is small, or nobody asked for measuring.
+    /// Not measured: the checkpoint is small.
     Default,
 }
 
@@ -57,21 +57,10 @@ pub fn choose(files: &Arc<OpenFiles>) -> ReadChoice {
         files,
         &Drives::of_user(),
         std::env::var("SLI_PIPE_READ").ok().as_deref(),
-        true,
     )
 }
 
-/// As [`choose`], without measuring: for a plan that must not take time.
-pub fn choose_unmeasured(files: &Arc<OpenFiles>) -> ReadChoice {
-    choose_with(
-        files,
-        &Drives::of_user(),
-        std::env::var("SLI_PIPE_READ").ok().as_deref(),
-        false,
-    )
-}
-
-fn choose_with(files: &Arc<OpenFiles>, drives: &Drives, asked: Option<&str>, measuring: bool) -> ReadChoice {
+fn choose_with(files: &Arc<OpenFiles>, drives: &Drives, asked: Option<&str>) -> ReadChoice {
     let known = remembered::key(files)
         .and_then(|key| drives.get(&key))
         .unwrap_or_default();
@@ -89,18 +78,14 @@ fn choose_with(files: &Arc<OpenFiles>, drives: &Drives, asked: Option<&str>, mea
         (choice.options, choice.reason) = (wish::options(asked, choice.options), ReadReason::Asked);
     } else if choice.cached >= NEARLY_ALL {
         (choice.options, choice.reason) = (from_page_cache(), ReadReason::Cached);
-    } else if known.read.is_none() && measuring && files.bytes() >= WORTH_MEASURING {
+    } else if known.read.is_none() && files.bytes() >= WORTH_MEASURING {
         return measure_with(files, drives).unwrap_or(choice);
     }
     choice
 }
 
-/// Measures how `files` are read best and remembers it, whatever was known. `None` if they cannot be measured: nearly
-/// everything is in the page cache and there is no way around it, or they cannot be read.
-pub fn measure(files: &Arc<OpenFiles>) -> Option<ReadChoice> {
-    measure_with(files, &Drives::of_user())
-}
-
+/// Measures how `files` are read best and remembers it. `None` if they cannot be measured: nearly everything is in the
+/// page cache and there is no way around it, or they cannot be read.
 fn measure_with(files: &Arc<OpenFiles>, drives: &Drives) -> Option<ReadChoice> {
     let cached = page_cache::share(files);
     let best = measure::best(files)?;

@@ -1,14 +1,14 @@
 //! Choosing how a run goes: super-batches, what stays in memory, how experts are read, whether hidden state is spilled.
 //!
 //! Every way that fits the budget is priced ([`super::predict`]) and the fastest is taken; among equals the simpler
-//! one, which is the earlier. A way is: experts apart from their layer or with it, one or two units of weights in
+//! one, which is the earlier. A way is: experts apart from their layer or with it, one or more units of weights in
 //! memory, the size of micro-batches, hidden state in memory or on disk, and how many units stay in memory.
 
 use std::ops::Range;
 
 use sli_checkpoint::{ArenaPool, SpillFile, SpillOptions};
 
-use super::cost::{Costs, UnitCost};
+use super::cost::{Costs, INDEX, UnitCost};
 use super::predict::{Prediction, Rates, predict};
 use crate::data::Dataset;
 use crate::memory::{OVERHEAD, SLACK};
@@ -29,6 +29,9 @@ const SHARES: u64 = 8;
 
 /// A way must be that much faster than a simpler one.
 const FASTER: f64 = 0.99;
+
+/// What [`smallest`] says where something else than main memory is missing: more than any machine has.
+pub(crate) const NONE: u64 = 1 << 60;
 
 /// Bytes that stay in memory for every document whose hidden state is on disk.
 const DOCUMENT: u64 = 512;
@@ -117,7 +120,7 @@ pub(crate) fn choose(layouts: &[&Costs], shape: &Shape<'_>) -> Result<(usize, Sc
             }
         }
     }
-    best.ok_or_else(|| layouts.iter().map(|costs| smallest(costs, shape)).min().unwrap_or(0))
+    best.ok_or_else(|| layouts.iter().map(|costs| smallest(costs, shape)).min().unwrap_or(NONE))
 }
 
 impl Schedule {
@@ -146,7 +149,7 @@ fn ways(costs: &Costs, shape: &Shape<'_>, room: u64) -> Vec<Schedule> {
     found
 }
 
-/// The smallest `engine.memory` that works, in whole MiB.
+/// The smallest `engine.memory` that works, in whole MiB; [`NONE`] if none does.
 pub(crate) fn smallest(costs: &Costs, shape: &Shape<'_>) -> u64 {
     let packed = TARGETS.map(|target| pack(costs, shape.dataset, target));
     let works = |mib: u64| {
@@ -162,8 +165,11 @@ pub(crate) fn smallest(costs: &Costs, shape: &Shape<'_>) -> u64 {
             .any(|batches| shape.spill.iter().any(|spill| way(batches, *spill)))
     };
     let (mut low, mut high) = (0, 1);
-    while !works(high) && high < 1 << 40 {
+    while !works(high) {
         (low, high) = (high, 2 * high);
+        if high > NONE >> 20 {
+            return NONE;
+        }
     }
     while high - low > 1 {
         let middle = low + (high - low) / 2;
@@ -351,12 +357,12 @@ impl<'a> Way<'a> {
 
     /// Memory of hidden state that is on disk: buffers, and what stays for every token and document.
     fn buffers(&self) -> u64 {
-        let (costs, dataset) = (self.costs, self.shape.dataset);
+        let dataset = self.shape.dataset;
         let slots: Vec<u64> = self.batches.iter().map(|batch| batch.state).collect();
         let all: u64 = self.batches.iter().map(|batch| batch.tokens).sum();
         let largest = slots.iter().copied().max().unwrap_or(0);
         let buffers = SpillFile::memory(&slots, SpillOptions::default());
-        buffers + largest + all * costs.index_per_token + DOCUMENT * dataset.len() as u64
+        buffers + largest + all * INDEX + DOCUMENT * dataset.len() as u64
     }
 }
 

@@ -21,8 +21,8 @@ use crate::units::{Role, Unit};
 /// Scores of a tile of queries, and what attention needs beside them, whatever the number of tokens.
 const ATTENTION_TILE: u64 = 24 << 20;
 
-/// Bytes of a token's position, kept for every token of a sweep.
-const INDEX: u64 = 8;
+/// Bytes of a token's position, kept in memory for every token of a sweep.
+pub(super) const INDEX: u64 = 8;
 
 /// Bytes of an f32, in which logits are scored.
 const F32: u64 = 4;
@@ -84,8 +84,6 @@ pub(crate) struct Costs {
     pub(crate) state_per_document: u64,
     /// Bytes per token that mixtures read apart keep for a whole sweep, by field.
     pub(crate) apart_per_token: Vec<u64>,
-    /// Of all hidden state: what does not go to disk with it, per token and field.
-    pub(crate) index_per_token: u64,
     /// All stages together.
     pub(crate) stages: StageCost,
 }
@@ -186,7 +184,6 @@ pub(crate) fn layout(work: &Work<'_>, stages: StageCost, apart: Option<u64>) -> 
         units,
         resident: bytes,
         apart_per_token: apart_state(work, &mixtures, state_per_token.len()),
-        index_per_token: INDEX,
         state_per_token,
         state_per_document,
         stages,

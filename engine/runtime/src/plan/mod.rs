@@ -10,7 +10,7 @@ mod cost;
 mod predict;
 mod weights;
 
-pub(crate) use choose::{Schedule, Shape, choose, group_limit, smallest, taken};
+pub(crate) use choose::{NONE, Schedule, Shape, choose, group_limit, smallest, taken};
 pub(crate) use cost::{Costs, Layout, StageCost, Work, layout};
 pub use predict::{Prediction, Rates};
 

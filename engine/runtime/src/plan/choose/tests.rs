@@ -208,3 +208,22 @@ fn a_document_longer_than_a_micro_batch_is_alone_in_it() {
     assert_eq!(packed(&[10, 2000, 10, 10]), [0..1, 1..2, 2..4]);
     assert_eq!(packed(&[512, 512, 1]), [0..2, 2..3]);
 }
+
+#[test]
+fn a_device_has_a_budget_of_its_own() {
+    let (costs, dataset) = (costs(), dataset(&[1000; 40]));
+    let on = |device_budget: u64| {
+        let shape = Shape {
+            device_budget: Some(device_budget),
+            ..shape(&dataset, 1024 * MIB)
+        };
+        choose(&[&costs], &shape).map(|chosen| chosen.1)
+    };
+    let large = on(1024 * MIB).unwrap();
+    assert_eq!((large.device_slots, large.sweeps.len()), ((2, 64 * MIB), 1));
+    // Two slots of 64 MiB, and little more than the values of one micro-batch.
+    let small = on(128 * MIB + large.working + 4 * MIB).unwrap();
+    assert!(small.sweeps.len() > 1);
+    // More main memory does not help.
+    assert_eq!(on(100 * MIB).unwrap_err(), NONE);
+}
