@@ -29,7 +29,7 @@ fn files(folder: &Path, mib: usize) -> (Arc<OpenFiles>, Drives) {
 /// Takes the file's pages out of the page cache; those that are not written yet would stay.
 fn forget(files: &OpenFiles) {
     for file in files.all() {
-        files.buffered(file).sync_all().unwrap();
+        rustix::fs::fsync(files.buffered(file)).unwrap();
         rustix::fs::fadvise(files.buffered(file), 0, None, rustix::fs::Advice::DontNeed).unwrap();
     }
 }
