@@ -10,27 +10,32 @@ pub struct ParamId(pub u32);
 
 /// One result of a node. Every result but those of `Split`, `TopK`, `SparseMixer` and `Attend` is output 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Value {
     /// Index of the node in `Graph::nodes`.
     pub node: u32,
     /// Which of its results.
+    #[serde(default)]
     pub out: u16,
 }
 
 /// An operation with its inputs, all of nodes before it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Node {
     /// What to compute.
     pub op: Op,
     /// Inputs in the order the op documents; `None` is an optional one that is not given.
     pub inputs: Vec<Option<Value>>,
     /// Where it was written.
+    #[serde(default, skip_serializing_if = "Origin::is_unknown")]
     pub origin: Origin,
 }
 
 /// Where a node was written, for messages. It takes no part in comparisons: two families that say the
 /// same in different files have equal plans.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Origin {
     /// The calls that led here: `decoder.1 > attention(self_attn) > norm(q_norm)`.
     pub chain: String,
@@ -43,6 +48,11 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// True if nothing is known.
+    pub fn is_unknown(&self) -> bool {
+        self.chain.is_empty() && self.file.is_empty() && self.equation.is_empty()
+    }
+
     /// What stands before a message: `decoder.1 > norm(q_norm): `, empty if nothing is known.
     pub fn lead(&self) -> String {
         if self.chain.is_empty() {
@@ -77,23 +87,30 @@ impl Hash for Origin {
 
 /// A tensor of the checkpoint that a graph reads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Param {
     /// Its name, before root, renames and ties are applied.
     pub name: ParamName,
     /// Read in this shape (the same elements).
+    #[serde(default)]
     pub shape: Option<Vec<u64>>,
     /// It may be missing (biases).
+    #[serde(default)]
     pub optional: bool,
     /// One tensor or several.
+    #[serde(default)]
     pub form: ParamForm,
     /// Where it was written.
+    #[serde(default, skip_serializing_if = "Origin::is_unknown")]
     pub origin: Origin,
 }
 
 /// How a parameter is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ParamForm {
     /// One tensor.
+    #[default]
     One,
     /// `{n}` in the name is 0 .. count-1; stacked on a new dim 0.
     Stack {
@@ -109,6 +126,7 @@ pub enum ParamForm {
 
 /// A value that comes from outside the graph.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum GraphInput {
     /// The residual stream (`[N, hidden]`), or the input of an expert.
     X,
@@ -137,6 +155,7 @@ pub enum GraphInput {
 
 /// The indices that a score bias is an equation of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum PairIndex {
     /// `[1, queries, 1]`: index of the query in its sequence.
     Query,
@@ -159,6 +178,7 @@ impl PairIndex {
 
 /// The values of a finished stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum StackValue {
     /// After the equation `final`.
     Final,
@@ -170,6 +190,7 @@ pub enum StackValue {
 
 /// A named value that stages can ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Point {
     /// Name below the graph's own: `attention.q`; empty for the output of a layer.
     pub name: String,
@@ -179,14 +200,19 @@ pub struct Point {
 
 /// A graph of operations. Nodes stand in topological order; it is plain data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Graph {
     /// Operations, inputs before users.
+    #[serde(default)]
     pub nodes: Vec<Node>,
     /// Tensors read.
+    #[serde(default)]
     pub params: Vec<Param>,
     /// Results by name: `out` (a block, a layer), `x`, `let.<leaf>`, `carry.<leaf>`, names of heads.
+    #[serde(default)]
     pub outputs: Vec<(String, Value)>,
     /// Named values in between.
+    #[serde(default)]
     pub points: Vec<Point>,
 }
 

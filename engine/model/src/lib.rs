@@ -7,6 +7,7 @@ pub mod bind;
 pub mod cost;
 pub mod display;
 mod dtype;
+mod foreign;
 mod graph;
 pub mod infer;
 pub mod names;
@@ -19,6 +20,7 @@ mod rope;
 mod testing;
 
 pub use dtype::DType;
+pub use foreign::{Code, Foreign, ForeignDim, ForeignTensor, ForeignType, ForeignValues, TensorFunction};
 pub use graph::{Graph, GraphInput, Node, Origin, PairIndex, Param, ParamForm, ParamId, Point, StackValue, Value};
 pub use names::{Base, NameRules, Packed, ParamName, Part, Parts, glob_matches};
 pub use num::{Num, Scalar, round_bf16, round_f16};

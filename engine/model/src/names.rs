@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a name is relative to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Base {
     /// The root, the one of `NameRules::root` that the checkpoint uses.
     Root,
@@ -13,6 +14,7 @@ pub enum Base {
 
 /// The name of a tensor in a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ParamName {
     /// What `path` is relative to.
     pub base: Base,
@@ -48,6 +50,7 @@ impl ParamName {
 
 /// The `[names]` of a family.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NameRules {
     /// Prefixes; the first that begins some tensor's name is the root.
     pub root: Vec<String>,
@@ -67,6 +70,7 @@ pub struct NameRules {
 
 /// An entry of `packed`: where equations want `written` and the file has none, it may be cut out of `from`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Packed {
     /// A run of whole segments of the wanted name; `{e}` is a number, the index of dim 0 of the stored tensor.
     pub written: String,
@@ -82,6 +86,7 @@ pub struct Packed {
 
 /// Part `index` of several.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Part {
     /// Which one, from 0.
     pub index: u64,
@@ -91,6 +96,7 @@ pub struct Part {
 
 /// How rows are divided.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Parts {
     /// So many equal parts.
     Equal(u64),

@@ -1,12 +1,63 @@
 //! Numbers in plans: floats that can be compared and hashed.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::hash::{Hash, Hasher};
 
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 /// A float of a plan. Equality and hash are those of its bits, so that plans are comparable data.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
+///
+/// In JSON a number; the ones that JSON lacks are the strings `"inf"`, `"-inf"`, `"NaN"`.
+#[derive(Clone, Copy, Debug)]
 pub struct Num(pub f64);
+
+impl Serialize for Num {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.is_finite() {
+            serializer.serialize_f64(self.0)
+        } else {
+            serializer.serialize_str(&self.0.to_string())
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Num {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Num, D::Error> {
+        deserializer.deserialize_any(NumVisitor)
+    }
+}
+
+struct NumVisitor;
+
+impl Visitor<'_> for NumVisitor {
+    type Value = Num;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, \"inf\", \"-inf\" or \"NaN\"")
+    }
+
+    fn visit_f64<E: Error>(self, x: f64) -> Result<Num, E> {
+        Ok(Num(x))
+    }
+
+    fn visit_i64<E: Error>(self, x: i64) -> Result<Num, E> {
+        Ok(Num(x as f64))
+    }
+
+    fn visit_u64<E: Error>(self, x: u64) -> Result<Num, E> {
+        Ok(Num(x as f64))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Num, E> {
+        match text {
+            "inf" => Ok(Num(f64::INFINITY)),
+            "-inf" => Ok(Num(f64::NEG_INFINITY)),
+            "NaN" => Ok(Num(f64::NAN)),
+            _ => Err(E::invalid_value(Unexpected::Str(text), &self)),
+        }
+    }
+}
 
 impl PartialEq for Num {
     fn eq(&self, other: &Num) -> bool {
@@ -22,14 +73,15 @@ impl Hash for Num {
     }
 }
 
-impl std::fmt::Display for Num {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Num {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
     }
 }
 
 /// A number that takes part in tensor arithmetic; an integer keeps integer tensors integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Scalar {
     /// A whole number.
     Int(i64),

@@ -6,11 +6,12 @@
 //! `D` the width of a head, `E` experts, `S` sequences. Norms, softmax, exponentials, scans and
 //! rotary angles compute in f32 and return the type of `x`.
 
-use crate::{Graph, GraphInput, Num, ParamId, Rope, Scalar};
+use crate::{Foreign, Graph, GraphInput, Num, ParamId, Rope, Scalar};
 use serde::{Deserialize, Serialize};
 
 /// An operation with its attributes. See the module for how inputs are written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Op {
     /// A value from outside the graph. No inputs.
     Input(GraphInput),
@@ -32,6 +33,7 @@ pub enum Op {
     /// `ids [N], table [V, C]` -> `[N, C]`; an id outside the table is an error.
     Embedding,
     /// `a [.., n, k], b [.., k, m]` -> `[.., n, m]`, leading dims broadcast.
+    #[serde(rename = "matmul")]
     MatMul,
 
     /// `x, [weight], [bias]`: (x - mean) / sqrt(var + eps) * (offset + weight) + bias, biased variance.
@@ -53,6 +55,7 @@ pub enum Op {
         groups: u64,
     },
     /// `x`: x / sqrt(sum x² + eps) over the last dim.
+    #[serde(rename = "l2_norm")]
     L2Norm {
         /// Added to the sum of squares.
         eps: Num,
@@ -247,10 +250,13 @@ pub enum Op {
     },
     /// `x [N, C]`: real part of the 2-D DFT over the tokens of a sequence and the features.
     Fourier,
+    /// Tensors -> tensors, by code from outside.
+    Foreign(Box<Foreign>),
 }
 
 /// Elementwise functions of one tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[allow(missing_docs)]
 pub enum UnaryOp {
     Neg,
@@ -276,6 +282,7 @@ pub enum UnaryOp {
 
 /// Elementwise functions of two tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[allow(missing_docs)]
 pub enum BinaryOp {
     Add,
@@ -314,6 +321,7 @@ impl BinaryOp {
 
 /// Activation functions, by what they compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Activation {
     /// x σ(x).
     Silu,
@@ -382,6 +390,7 @@ impl Activation {
 
 /// How `Split` cuts the last dim.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Sizes {
     /// These sizes, which must add up.
     Each(Vec<u64>),
@@ -402,6 +411,7 @@ impl Sizes {
 /// Options of `attend`. Per sequence and in this order: scale q·k; + bias; softcap; mask; sinks;
 /// softmax in f32; times v. A row with no visible key gives 0 (and lse -inf).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Attend {
     /// k <= q only (or `k < prefix[q]`).
     pub causal: bool,
@@ -419,6 +429,7 @@ pub struct Attend {
 
 /// Options of `relative_scores`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Relative {
     /// x belongs to the keys, not to the queries.
     pub of_key: bool,
@@ -429,6 +440,7 @@ pub struct Relative {
 
 /// A score bias that is an equation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PairBias {
     /// Number of heads, if the equation uses the head.
     pub heads: Option<u64>,
@@ -439,6 +451,7 @@ pub struct PairBias {
 
 /// The body and the options of `experts`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Experts {
     /// What one expert computes: input `X` `[n, C]`, output `out` `[n, C']`. Its parameters are of the
     /// forms `Expert` (one tensor per expert) or `Slice` (dim 0 of one tensor cut in `count` parts).
@@ -457,6 +470,7 @@ pub struct Experts {
 
 /// Options of `linear_scan`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LinearScan {
     /// Division of the output by its normaliser.
     pub normalize: Option<ScanNormalize>,
@@ -464,6 +478,7 @@ pub struct LinearScan {
 
 /// How `linear_scan` normalises its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ScanNormalize {
     /// y / n, n the same scan with v = 1 (RWKV-4).
     Sum,

@@ -73,6 +73,7 @@ impl Op {
             Op::DynamicConv => "dynamic_conv",
             Op::RowConv { .. } => "row_conv",
             Op::Fourier => "fourier",
+            Op::Foreign(_) => "foreign",
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The plan of a model: what to compute and which tensors to read, before any checkpoint is seen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ModelPlan {
     /// Id of the family.
     pub family: String,
@@ -22,6 +23,7 @@ pub struct ModelPlan {
 
 /// A named run of layers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct StackPlan {
     /// Its name: `decoder`.
     pub name: String,
@@ -37,6 +39,7 @@ pub struct StackPlan {
 
 /// One layer of a stack: input `X`, outputs `out` and `carry.<leaf>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LayerPlan {
     /// Class of the layer.
     pub class: String,
@@ -46,6 +49,7 @@ pub struct LayerPlan {
 
 /// Kinds of the inputs a family may declare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum InputKind {
     /// `[C, H, W]` each.
     Images,

@@ -55,7 +55,8 @@ fn op_is_row_wise(op: &Op) -> bool {
         | Op::SparseMixer { .. } => true,
         Op::Rotary(rope) => !rope.depends_on_length(),
         Op::Experts(options) => options.capacity.is_none(),
-        Op::Shift(_)
+        Op::Foreign(_)
+        | Op::Shift(_)
         | Op::FirstToken
         | Op::LastToken
         | Op::MeanRows

@@ -6,6 +6,7 @@
 mod attention;
 mod broadcast;
 mod experts;
+mod foreign;
 mod matrices;
 mod mixers;
 mod norms;

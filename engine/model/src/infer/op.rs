@@ -1,6 +1,8 @@
 //! The table of ops: which rule types which op.
 
-use super::{Dim, Env, Outputs, ValueType, attention, experts, matrices, mixers, norms, pointwise, reshape, rows};
+use super::{
+    Dim, Env, Outputs, ValueType, attention, experts, foreign, matrices, mixers, norms, pointwise, reshape, rows,
+};
 use super::{Fault, site::Site};
 use crate::Op;
 
@@ -93,6 +95,7 @@ pub(super) fn infer(site: &Site<'_>, op: &Op, env: &mut Env<'_>) -> Outputs {
             mixers::row_conv(site, shape, sets)
         }
         Op::Fourier => rows::matrix(site),
+        Op::Foreign(call) => return foreign::foreign(site, call),
     };
     Ok(vec![value?])
 }

@@ -89,6 +89,8 @@ fn bad_attribute(op: &Op, graph: &Graph, depth: usize) -> Option<String> {
         Op::Input(input) if depth > 0 && !matches!(input, GraphInput::X | GraphInput::Pair(_)) => {
             Some("is read inside `experts` or `pair_bias`; a body sees its own x only".to_string())
         }
+        Op::Foreign(_) if depth > 0 => Some("cannot stand inside `experts` or `pair_bias`".to_string()),
+        Op::Foreign(call) if call.outputs == 0 => Some("must have a result".to_string()),
         Op::LayerNorm { groups, .. } | Op::RmsNorm { groups, .. } => zero("`groups`", *groups),
         Op::RepeatHeads { n, .. } => zero("`n`", *n),
         Op::Split(sizes) if sizes.parts() == 0 || sizes.parts() > usize::from(u16::MAX) => {
