@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sli_checkpoint::Checkpoint;
 use sli_config::{Diagnostic, Pipeline, parse_pipeline};
-use sli_family::{Descriptor, Family, Registry};
+use sli_family::{Family, Registry};
 use sli_runtime::{Observer, Run, Setup, require_binding};
 
 use crate::args::{FamilyDirs, PipelineArgs};
@@ -60,7 +60,7 @@ pub(crate) fn prepare_pipeline(source: Source<'_>, observer: &dyn Observer) -> O
     let checkpoint = open(&pipeline, base)?;
     let family = family(&registry, &pipeline, &checkpoint)?;
     tracing::info!(family = family.id(), model = %checkpoint.dir().display(), "opened the model");
-    let plan = family.plan(checkpoint.config())?;
+    let plan = registry.plan(&*family, checkpoint.config())?;
     let (report, binding) = require_binding(&plan, &checkpoint)?;
     tracing::info!(tensors = report.bound, "every tensor is bound");
     let setup = Setup {
@@ -89,7 +89,7 @@ fn open(pipeline: &Pipeline, base: &Path) -> Outcome<Checkpoint> {
 }
 
 /// The family that the pipeline names, else the one that describes the model.
-fn family(registry: &Registry, pipeline: &Pipeline, checkpoint: &Checkpoint) -> Outcome<Arc<Descriptor>> {
+fn family(registry: &Registry, pipeline: &Pipeline, checkpoint: &Checkpoint) -> Outcome<Arc<dyn Family>> {
     let Some(id) = &pipeline.model.family else {
         return Ok(registry.detect(checkpoint.config())?);
     };

@@ -13,8 +13,9 @@ use sli_model::ModelPlan;
 use crate::check::{Reached, check, reach, unhandled, unhandled_keys};
 use crate::compile::compile;
 use crate::flat::{Flat, FlatValue, Table, merge};
+use crate::foreign::ForeignFunctions;
 
-/// One architecture: recognised, named and computed. A descriptor or, later, a plugin.
+/// One architecture: recognised, named and computed. A descriptor or a plugin.
 pub trait Family: Send + Sync {
     /// Its id, as `llama`.
     fn id(&self) -> &str;
@@ -36,6 +37,12 @@ pub trait Family: Send + Sync {
     fn plan(&self, config: &Json) -> Result<ModelPlan, Vec<Diagnostic>>;
 }
 
+impl std::fmt::Debug for dyn Family {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.id())
+    }
+}
+
 /// A family stated by a TOML file, its parents and the std files it includes.
 #[derive(Clone, Debug)]
 pub struct Descriptor {
@@ -48,8 +55,9 @@ impl Descriptor {
     ///
     /// # Errors
     /// Equations that cannot be parsed, unknown names, shadowing, dead values, unmet needs.
-    pub(crate) fn new(chain: &[Arc<FamilyFile>]) -> Result<Descriptor, Vec<Diagnostic>> {
-        let flat = merge(chain)?;
+    pub(crate) fn new(chain: &[Arc<FamilyFile>], foreign: &ForeignFunctions) -> Result<Descriptor, Vec<Diagnostic>> {
+        let mut flat = merge(chain)?;
+        flat.foreign = foreign.clone();
         let reached = reach(&flat);
         let errors = check(&flat, &reached);
         if errors.is_empty() {
@@ -239,6 +247,9 @@ impl Family for Descriptor {
         for file in &self.flat.files {
             hash.update(file.text.len().to_le_bytes());
             hash.update(file.text.as_bytes());
+        }
+        for function in &self.reached.foreign {
+            hash.update(self.flat.foreign.get(function).map_or("", |known| &known.digest));
         }
         hash.finalize().iter().fold(String::new(), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");

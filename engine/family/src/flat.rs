@@ -8,6 +8,8 @@ use sli_config::family::{BlockFile, Equations, FamilyFile, LayerChoice, MatchTab
 use sli_config::{Diagnostic, SourceFile, Span, Spanned};
 
 use crate::expr::{Parsed, parse};
+use crate::foreign::ForeignFunctions;
+use crate::functions;
 
 /// Equations of one table by name.
 #[derive(Clone, Debug, Default)]
@@ -106,9 +108,22 @@ pub(crate) struct Flat {
     pub(crate) files: Vec<Arc<SourceFile>>,
     /// `needs` of std files: (name, file, span).
     pub(crate) needs: Vec<(String, Arc<SourceFile>, Span)>,
+    /// Functions that plugins add.
+    pub(crate) foreign: ForeignFunctions,
 }
 
 impl Flat {
+    /// Every name that a call can have, for suggestions.
+    pub(crate) fn callable(&self) -> impl Iterator<Item = &str> {
+        let blocks = self.blocks.keys().map(String::as_str);
+        functions::names().into_iter().chain(blocks).chain(self.foreign.names())
+    }
+
+    /// Whether something is called `name`.
+    pub(crate) fn can_call(&self, name: &str) -> bool {
+        functions::find(name).is_some() || self.blocks.contains_key(name) || self.foreign.get(name).is_some()
+    }
+
     /// A family that states nothing yet.
     pub(crate) fn bare(file: Arc<SourceFile>, id: Spanned<String>) -> Flat {
         Flat {
@@ -139,6 +154,7 @@ impl Flat {
             head: Arc::default(),
             files: Vec::new(),
             needs: Vec::new(),
+            foreign: ForeignFunctions::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod compile;
 mod descriptor;
 mod expr;
 mod flat;
+mod foreign;
 mod functions;
 mod parity;
 mod prune;
@@ -16,6 +17,7 @@ mod registry;
 mod value;
 
 pub use descriptor::{Descriptor, Family};
+pub use foreign::ForeignFunction;
 pub use functions::{FunctionDoc, reference, signatures};
 pub use parity::{Parity, parity};
-pub use registry::Registry;
+pub use registry::{CodeFamily, Registry};

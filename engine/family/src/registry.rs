@@ -8,21 +8,53 @@ use indexmap::IndexMap;
 use serde_json::Value as Json;
 use sli_config::family::{FamilyFile, FamilyHeader, MatchTable};
 use sli_config::{Diagnostic, SourceFile, parse_family, parse_header, parse_std, suggest};
+use sli_model::ModelPlan;
 
 use crate::compile::match_condition;
-use crate::descriptor::Descriptor;
+use crate::descriptor::{Descriptor, Family};
 use crate::expr::parse;
 use crate::flat::Flat;
+use crate::foreign::{ForeignFunction, ForeignFunctions};
 
 pub(crate) static SHIPPED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../families");
 
 /// How many files a chain of `extends` and `include` may have.
 const MAX_CHAIN: usize = 32;
 
-/// Descriptor files by id (`llama`, `std/moe`); later layers win.
+/// A family that is code: what detection reads of it, and what makes its plans.
+#[derive(Clone)]
+pub struct CodeFamily {
+    /// Its id and `[match]`, with the file that states them.
+    pub header: FamilyHeader,
+    /// The code.
+    pub family: Arc<dyn Family>,
+}
+
+/// What an id stands for.
+#[derive(Clone)]
+enum Entry {
+    /// A descriptor, or a part that descriptors include.
+    File(Arc<SourceFile>),
+    /// A plugin.
+    Code(CodeFamily),
+    /// A plugin that cannot be used, and why.
+    Broken(Arc<SourceFile>, Vec<Diagnostic>),
+}
+
+impl Entry {
+    fn file(&self) -> &Arc<SourceFile> {
+        match self {
+            Entry::File(file) | Entry::Broken(file, _) => file,
+            Entry::Code(code) => &code.header.file,
+        }
+    }
+}
+
+/// Families by id (`llama`), shared parts (`std/moe`) and the functions of plugins; later layers win.
 #[derive(Clone, Default)]
 pub struct Registry {
-    files: IndexMap<String, Arc<SourceFile>>,
+    entries: IndexMap<String, Entry>,
+    foreign: ForeignFunctions,
 }
 
 impl Registry {
@@ -36,14 +68,14 @@ impl Registry {
             };
             registry.add(path, SourceFile::new(format!("families/{path}"), text));
         }
-        registry.files.sort_keys();
+        registry.entries.sort_keys();
         registry
     }
 
     /// Lays a file over what is there. `path` is relative to the folder of families: `llama.toml`, `std/moe.toml`.
     pub fn add(&mut self, path: &str, file: Arc<SourceFile>) {
         if let Some(id) = path.strip_suffix(".toml") {
-            self.files.insert(id.to_owned(), file);
+            self.entries.insert(id.to_owned(), Entry::File(file));
         }
     }
 
@@ -76,18 +108,36 @@ impl Registry {
         Ok(())
     }
 
+    /// Lays a family that is code over what is there.
+    pub fn add_code(&mut self, code: CodeFamily) {
+        self.entries.insert(code.header.id.value.clone(), Entry::Code(code));
+    }
+
+    /// Notes that the family `id` is in `file`, which cannot be used. It breaks only itself.
+    pub fn add_broken(&mut self, id: &str, file: Arc<SourceFile>, why: Vec<Diagnostic>) {
+        self.entries.insert(id.to_owned(), Entry::Broken(file, why));
+    }
+
+    /// Adds a function that equations can call.
+    ///
+    /// # Errors
+    /// The engine, or another plugin, has a function of that name.
+    pub fn add_function(&mut self, function: ForeignFunction) -> Result<(), Box<Diagnostic>> {
+        self.foreign.add(function)
+    }
+
     /// Ids of all families, std files left out.
     pub fn ids(&self) -> Vec<&str> {
-        self.files
+        self.entries
             .keys()
             .map(String::as_str)
             .filter(|id| !id.starts_with("std/"))
             .collect()
     }
 
-    /// The file of a family.
+    /// The file of a family: its descriptor, or the manifest of its plugin.
     pub fn file(&self, id: &str) -> Option<&Arc<SourceFile>> {
-        self.files.get(id)
+        self.entries.get(id).map(Entry::file)
     }
 
     /// What detection reads of a family.
@@ -95,23 +145,52 @@ impl Registry {
     /// # Errors
     /// An unknown id, or a broken `id`, `abstract` or `[match]`.
     pub fn header(&self, id: &str) -> Result<FamilyHeader, Vec<Diagnostic>> {
-        match self.files.get(id) {
-            Some(file) => parse_header(file.clone()),
+        match self.entries.get(id) {
+            Some(Entry::File(file)) => parse_header(file.clone()),
+            Some(Entry::Code(code)) => Ok(code.header.clone()),
+            Some(Entry::Broken(_, why)) => Err(why.clone()),
             None => Err(vec![self.no_family(id)]),
         }
     }
 
-    /// The family with this id, its parents and includes followed.
+    /// The family with this id.
     ///
     /// # Errors
     /// Everything that is wrong with its files.
-    pub fn get(&self, id: &str) -> Result<Arc<Descriptor>, Vec<Diagnostic>> {
-        if !self.files.contains_key(id) || id.starts_with("std/") {
-            return Err(vec![self.no_family(id)]);
+    pub fn get(&self, id: &str) -> Result<Arc<dyn Family>, Vec<Diagnostic>> {
+        match self.entries.get(id) {
+            Some(Entry::Code(code)) => Ok(Arc::clone(&code.family)),
+            Some(Entry::Broken(_, why)) => Err(why.clone()),
+            _ => self.descriptor(id).map(|family| family as Arc<dyn Family>),
+        }
+    }
+
+    /// The descriptor with this id, its parents and includes followed.
+    ///
+    /// # Errors
+    /// Everything that is wrong with its files; a family that is no descriptor.
+    pub fn descriptor(&self, id: &str) -> Result<Arc<Descriptor>, Vec<Diagnostic>> {
+        match self.entries.get(id) {
+            Some(Entry::File(_)) if !id.starts_with("std/") => {}
+            Some(Entry::Code(_) | Entry::Broken(..)) => {
+                let message = format!("the family `{id}` is a plugin, and has no descriptor");
+                return Err(vec![Diagnostic::error(message)]);
+            }
+            _ => return Err(vec![self.no_family(id)]),
         }
         let mut chain = Vec::new();
         self.collect(id, &mut chain, &mut Vec::new())?;
-        Descriptor::new(&chain).map(Arc::new)
+        Descriptor::new(&chain, &self.foreign).map(Arc::new)
+    }
+
+    /// The plan of a family for one config.json, its calls of plugins' functions tied to their code.
+    ///
+    /// # Errors
+    /// As [`Family::plan`]; a function that no plugin has.
+    pub fn plan(&self, family: &dyn Family, config: &Json) -> Result<ModelPlan, Vec<Diagnostic>> {
+        let mut plan = family.plan(config)?;
+        self.foreign.tie(&mut plan)?;
+        Ok(plan)
     }
 
     fn no_family(&self, id: &str) -> Diagnostic {
@@ -128,7 +207,7 @@ impl Registry {
         chain: &mut Vec<Arc<FamilyFile>>,
         open: &mut Vec<String>,
     ) -> Result<(), Vec<Diagnostic>> {
-        let source = self.files[id].clone();
+        let source = self.entries[id].file().clone();
         let file = if id.starts_with("std/") {
             parse_std(source, id)?
         } else {
@@ -146,10 +225,15 @@ impl Registry {
                 Some(Diagnostic::error(format!(
                     "more than {MAX_CHAIN} files extend and include each other"
                 )))
-            } else if !self.files.contains_key(&next.value) {
-                let near =
-                    suggest(&next.value, self.files.keys().map(String::as_str)).map(|n| format!("did you mean `{n}`?"));
+            } else if !self.entries.contains_key(&next.value) {
+                let ids = self.entries.keys().map(String::as_str);
+                let near = suggest(&next.value, ids).map(|n| format!("did you mean `{n}`?"));
                 Some(Diagnostic::error(format!("there is no file `families/{}.toml`", next.value)).help_opt(near))
+            } else if !matches!(self.entries[&next.value], Entry::File(_)) {
+                Some(Diagnostic::error(format!(
+                    "the family `{}` is a plugin, and only descriptors can be extended",
+                    next.value
+                )))
             } else {
                 None
             };
@@ -167,7 +251,7 @@ impl Registry {
     ///
     /// # Errors
     /// None or several match; the family found is broken; a condition of detection has no value.
-    pub fn detect(&self, config: &Json) -> Result<Arc<Descriptor>, Vec<Diagnostic>> {
+    pub fn detect(&self, config: &Json) -> Result<Arc<dyn Family>, Vec<Diagnostic>> {
         let mut found = Vec::new();
         let mut broken = Vec::new();
         for id in self.ids() {
@@ -244,6 +328,6 @@ fn matches(header: &FamilyHeader, table: &MatchTable, config: &Json) -> Result<b
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry").field("ids", &self.files.keys()).finish()
+        f.debug_struct("Registry").field("ids", &self.entries.keys()).finish()
     }
 }

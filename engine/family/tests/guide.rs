@@ -61,7 +61,7 @@ fn samples() -> Map<String, Json> {
 
 /// Plans the family `id` with the samples that it handles.
 fn plan(registry: &Registry, id: &str) -> Result<(), String> {
-    let family = registry.get(id).map_err(|errors| render(&errors, false))?;
+    let family = registry.descriptor(id).map_err(|errors| render(&errors, false))?;
     let mut config = json!({ "hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2 });
     let config = config.as_object_mut().unwrap();
     let text = family.show();

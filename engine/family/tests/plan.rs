@@ -54,7 +54,7 @@ fn every_shipped_family_is_whole_and_has_its_title() {
     assert!(registry.ids().len() >= 7);
     for id in registry.ids() {
         let family = registry
-            .get(id)
+            .descriptor(id)
             .unwrap_or_else(|e| panic!("{}", sli_config::render(&e, false)));
         assert_eq!(family.id(), id);
         assert!(!family.title().is_empty() && family.fingerprint().len() == 64);

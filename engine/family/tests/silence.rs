@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 use sli_config::{Diagnostic, render};
-use sli_family::{Descriptor, Family, Registry};
+use sli_family::{Family, Registry};
 use sli_model::bind::{TensorInfo, bind};
 use sli_model::{DType, ModelPlan};
 
@@ -34,7 +34,7 @@ fn json(path: &Path) -> Json {
 }
 
 /// The family of a fixture and its plan.
-fn planned(registry: &Registry, name: &str, config: &Json) -> (Arc<Descriptor>, ModelPlan) {
+fn planned(registry: &Registry, name: &str, config: &Json) -> (Arc<dyn Family>, ModelPlan) {
     let wrong = |errors: Vec<Diagnostic>| -> ! { panic!("{name}: {}", render(&errors, false)) };
     let family = registry.detect(config).unwrap_or_else(|errors| wrong(errors));
     let plan = family.plan(config).unwrap_or_else(|errors| wrong(errors));

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use sli_config::{SourceFile, render};
-use sli_family::{Family, Registry};
+use sli_family::Registry;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ui")

@@ -46,6 +46,12 @@ pub struct ForeignTensor {
 
 /// The code of a foreign function. `options` is the map of the call as a JSON object.
 pub trait TensorFunction: Send + Sync {
+    /// Whether the function accepts these options, before any tensor is known.
+    ///
+    /// # Errors
+    /// What is wrong with them, for the user.
+    fn check_options(&self, options: &str) -> Result<(), String>;
+
     /// Types of the results; an input that is not given is `None`.
     ///
     /// # Errors

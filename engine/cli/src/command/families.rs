@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 use sli_config::Diagnostic;
-use sli_family::{Family, Parity, Registry, parity};
+use sli_family::{Parity, Registry, parity};
 
 use crate::args::{FamiliesArgs, FamiliesCommand, FamilyDirs};
 use crate::failure::Outcome;
@@ -18,7 +18,7 @@ pub(crate) fn families(args: &FamiliesArgs) -> Outcome {
             let dirs = FamilyDirs {
                 dirs: [&*args.families.dirs, &*families.dirs].concat(),
             };
-            print(&crate::families::registry(&dirs)?.get(id)?.show())
+            print(&crate::families::registry(&dirs)?.descriptor(id)?.show())
         }
         Some(FamiliesCommand::New(new)) => super::families_new::new(new, args.json),
         Some(FamiliesCommand::Functions { name, json }) => {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use sli_checkpoint::Checkpoint;
 use sli_config::Diagnostic;
-use sli_family::{Descriptor, Family, Registry};
+use sli_family::{Family, Registry};
 use sli_model::ModelPlan;
 use sli_model::bind::{BindReport, Binding};
 use sli_runtime::{bind_checkpoint, root_hint};
@@ -23,7 +23,7 @@ use contents::{dtypes, layers, summary};
 
 /// A family applied to the model.
 struct Applied {
-    family: Arc<Descriptor>,
+    family: Arc<dyn Family>,
     plan: ModelPlan,
     report: BindReport,
     binding: Option<Binding>,
@@ -55,7 +55,7 @@ fn apply(registry: &Registry, family: Option<&str>, checkpoint: &Checkpoint) -> 
         Some(id) => registry.get(id)?,
         None => registry.detect(checkpoint.config())?,
     };
-    let plan = family.plan(checkpoint.config())?;
+    let plan = registry.plan(&*family, checkpoint.config())?;
     let (report, binding) = bind_checkpoint(&plan, checkpoint);
     Ok(Applied {
         family,

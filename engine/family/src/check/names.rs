@@ -6,7 +6,6 @@ use sli_config::{Diagnostic, suggest};
 
 use crate::expr::{Expr, Node, Parsed};
 use crate::flat::{Flat, FlatValue, Table};
-use crate::functions;
 
 /// Names that mean something in equations on tensors.
 const TENSOR_NAMES: [&str; 9] = [
@@ -108,12 +107,8 @@ impl Checker<'_> {
                 };
                 found.push((expr.span, message, near.map(str::to_owned)));
             }
-            Node::Call(name, _) if functions::find(name).is_none() && !flat.blocks.contains_key(name) => {
-                let known: Vec<&str> = functions::names()
-                    .into_iter()
-                    .chain(flat.blocks.keys().map(String::as_str))
-                    .collect();
-                let near = suggest(name, known);
+            Node::Call(name, _) if !flat.can_call(name) => {
+                let near = suggest(name, flat.callable());
                 found.push((
                     expr.span,
                     format!("there is no function or block `{name}`"),

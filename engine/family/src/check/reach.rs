@@ -1,7 +1,7 @@
 //! What the plan of a family can reach: keys of config.json and values. A static property: both branches
 //! of `?:` and all arguments of `get` count (section 5 of the language, strict keys).
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::expr::{Expr, Node, Parsed};
@@ -17,6 +17,8 @@ pub(crate) struct Reached {
     pub(crate) values: HashSet<String>,
     /// Every member name mentioned anywhere (`alpha` of `config.rope_scaling.alpha`).
     pub(crate) members: HashSet<String>,
+    /// Functions of plugins.
+    pub(crate) foreign: BTreeSet<String>,
 }
 
 /// Where names of an equation are looked up.
@@ -153,6 +155,9 @@ impl<'a> Walker<'a> {
 
     fn call(&mut self, name: &str, args: &'a [Expr]) {
         self.block(name);
+        if self.flat.foreign.get(name).is_some() {
+            self.reached.foreign.insert(name.to_owned());
+        }
         if name == "rope_config" && args.first().is_some_and(is_config) {
             self.reached.keys.extend(HANDLED_BY_ROPE.map(str::to_owned));
         }

@@ -29,11 +29,10 @@ impl Compiler<'_> {
             return (function.run)(call);
         }
         let family = self.family;
-        let names: Vec<&str> = functions::names()
-            .into_iter()
-            .chain(family.blocks.keys().map(String::as_str))
-            .collect();
-        let near = suggest(name, names).map(|n| format!("did you mean `{n}`?"));
+        if let Some(function) = family.foreign.get(name).filter(|_| !plan_only) {
+            return self.foreign_call(function, args, at);
+        }
+        let near = suggest(name, family.callable()).map(|n| format!("did you mean `{n}`?"));
         let mut error = self.fail(at.0, at.1, at.2, format!("there is no function or block `{name}`"));
         *error = error.help_opt(near);
         Err(error)

@@ -3,6 +3,7 @@
 mod builder;
 mod call;
 mod eval;
+mod foreign;
 mod frame;
 mod lookup;
 mod members;

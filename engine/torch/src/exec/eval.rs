@@ -1,6 +1,6 @@
 //! One node: inputs in, results out. Which token set a result's rows belong to is decided here.
 
-use super::{Args, Results, sequence};
+use super::{Args, Results, foreign, sequence};
 use crate::attention::{self, Bias, Form, Heads};
 use crate::error::{Result, fail};
 use crate::kinds::{cast, float_kind, is_float};
@@ -146,6 +146,8 @@ pub(super) fn eval(op: &Op, args: &Args, context: &Context) -> Result<Results> {
         | Op::DynamicConv
         | Op::RowConv { .. }
         | Op::Fourier => return sequence::mix(op, args),
+
+        Op::Foreign(call) => return foreign::foreign(call, args, compute, context.set.device()),
 
         Op::Input(_) | Op::Param(_) | Op::Experts(_) => fail!("this is no operation on tensors"),
     };

@@ -2,6 +2,7 @@
 
 mod args;
 mod eval;
+mod foreign;
 mod sequence;
 
 pub(crate) use args::Args;

@@ -81,14 +81,14 @@ pub(super) fn candidates(
     parent: Option<&str>,
 ) -> Outcome<Vec<Candidate>> {
     if let Some(parent) = parent {
-        let family = registry.get(parent)?;
+        let family = registry.descriptor(parent)?;
         if let Some(candidate) = Candidate::new(&family, checkpoint) {
             return Ok(vec![candidate]);
         }
         let errors = family.plan(checkpoint.config()).err().unwrap_or_default();
         return Err(errors.into());
     }
-    let families = registry.ids().into_iter().filter_map(|id| registry.get(id).ok());
+    let families = registry.ids().into_iter().filter_map(|id| registry.descriptor(id).ok());
     let mut found: Vec<Candidate> = families
         .filter_map(|family| Candidate::new(&family, checkpoint))
         .collect();

@@ -84,10 +84,11 @@ fn write(path: &Path, text: &str) -> Outcome {
 
 /// Whether the written descriptor, as it stands, fits the model.
 fn works(registry: &Registry, id: &str, path: &Path, text: &str, checkpoint: &Checkpoint) -> bool {
-    use sli_family::Family as _;
     let mut registry = registry.clone();
     registry.add(&format!("{id}.toml"), SourceFile::new(path.display().to_string(), text));
-    let plan = registry.get(id).and_then(|family| family.plan(checkpoint.config()));
+    let plan = registry
+        .get(id)
+        .and_then(|family| registry.plan(&*family, checkpoint.config()));
     plan.is_ok_and(|plan| sli_runtime::bind_checkpoint(&plan, checkpoint).1.is_some())
 }
 
