@@ -90,6 +90,9 @@ pub(crate) struct InspectArgs {
     /// List every tensor too
     #[arg(long)]
     pub(crate) tensors: bool,
+    /// Print the plan instead: what every layer computes, as JSON in the form of `sli-pipe schema plan`
+    #[arg(long, conflicts_with = "tensors")]
+    pub(crate) plan: bool,
     #[command(flatten)]
     pub(crate) families: FamilyDirs,
     /// Print one JSON object instead of text

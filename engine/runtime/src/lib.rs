@@ -18,6 +18,7 @@ mod mixtures;
 mod observer;
 mod options;
 pub mod plan;
+pub mod plugins;
 mod points;
 mod rates;
 pub mod report;

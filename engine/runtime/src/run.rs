@@ -2,6 +2,7 @@
 
 mod loading;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -27,7 +28,8 @@ use crate::points::{PointId, Points};
 use crate::rates::{rates, write_rate};
 use crate::report::{Accuracy, DataReport, DiskReport, MemoryReport, Pair, Report, TimeSplit, rate};
 use crate::rundir::{self, Fingerprint, Output, RunDir};
-use crate::stages::{self, Context, Model, Stage};
+use crate::plugins::StagePlugins;
+use crate::stages::{self, Built, Context, Formattings, Model, Stage};
 use crate::sweep::{Engine, Inputs, Placement, device_error, read_error};
 use crate::units::units;
 use crate::write::{hex, sha256_of};
@@ -46,6 +48,8 @@ pub struct Setup<'a> {
     pub binding: Binding,
     /// Fingerprint of the family's descriptor.
     pub descriptor: String,
+    /// Stages that are plugins.
+    pub plugins: StagePlugins,
 }
 
 /// A run that is checked and planned. Nothing of the weights is read yet, nothing is written.
@@ -61,6 +65,7 @@ pub struct Run {
     demand: Demand,
     dataset: Arc<Dataset>,
     stages: Vec<Box<dyn Stage>>,
+    formattings: Formattings,
     options: EngineOptions,
     schedule: Schedule,
     layout: Layout,
@@ -96,7 +101,11 @@ impl Run {
             plan: model,
             binding,
             descriptor,
+            mut plugins,
         } = setup;
+        let code: BTreeMap<String, String> = (plugins.iter())
+            .map(|(stage, plugin)| (stage.clone(), plugin.digest.clone()))
+            .collect();
         memory::tune_allocator();
         let options = decide(&pipeline.engine, &checkpoint)?;
         sli_torch::set_threads(options.threads);
@@ -116,7 +125,12 @@ impl Run {
             units: &all,
             points: &points,
         };
-        let (mut stages, mut warnings) = stages::build(&pipeline.stages, &view)?;
+        let Built {
+            mut stages,
+            filters,
+            formattings,
+            mut warnings,
+        } = stages::build(&pipeline.stages, &view, &mut plugins)?;
         let wanted: Vec<PointId> = stages.iter().flat_map(|stage| stage.points().to_vec()).collect();
         let whole: Vec<PointId> = stages
             .iter()
@@ -127,7 +141,7 @@ impl Run {
 
         let data = data_options(pipeline, base, &checkpoint);
         let limits = limits(&model, &all, checkpoint.config(), &pipeline.data, &names, &fields);
-        let dataset = Arc::new(load(&data, &limits, observer)?);
+        let dataset = Arc::new(load(&data, &limits, &filters, observer)?);
         // The tokenizer's tables are gone; what they took can go back to the system.
         memory::trim();
         warnings.extend(data_warnings(&dataset));
@@ -171,7 +185,12 @@ impl Run {
             schedule: &schedule,
             written,
         });
-        let fingerprint = fingerprint(pipeline, &checkpoint, descriptor, &dataset, &options, &data.tokenizer)?;
+        let decided = Decided {
+            pipeline,
+            options: &options,
+            code: &code,
+        };
+        let fingerprint = fingerprint(&decided, &checkpoint, descriptor, &dataset, &data.tokenizer)?;
         drop(all);
         let (name, overwrite) = (pipeline.name.clone(), pipeline.output.overwrite);
         Ok(Run {
@@ -186,6 +205,7 @@ impl Run {
             demand,
             dataset,
             stages,
+            formattings,
             options,
             schedule,
             layout,
@@ -236,6 +256,7 @@ impl Run {
         let mut context = Context {
             dataset: &dataset,
             dir: &mut dir,
+            formattings: &self.formattings,
         };
         for stage in &mut stages {
             stage.begin(&mut context)?;
@@ -441,16 +462,29 @@ fn too_small(options: &EngineOptions, smallest: u64, dataset: &Dataset) -> RunEr
     )
 }
 
+/// What decides results beside model, family and documents.
+struct Decided<'a> {
+    pipeline: &'a Pipeline,
+    options: &'a EngineOptions,
+    /// Digest of the plugin of each stage that is one.
+    code: &'a BTreeMap<String, String>,
+}
+
 fn fingerprint(
-    pipeline: &Pipeline,
+    decided: &Decided<'_>,
     checkpoint: &Checkpoint,
     descriptor: String,
     dataset: &Dataset,
-    options: &EngineOptions,
     tokenizer: &Path,
 ) -> Result<Fingerprint> {
     // Memory, threads and the output folder do not decide results; documents are in `data`.
-    let decided: Json = serde_json::json!({ "compute": options.compute.name(), "stages": pipeline.stages });
+    let mut options = serde_json::json!({
+        "compute": decided.options.compute.name(),
+        "stages": decided.pipeline.stages,
+    });
+    if !decided.code.is_empty() {
+        options["plugins"] = serde_json::json!(decided.code);
+    }
     Ok(Fingerprint {
         model: checkpoint.fingerprint().map_err(read_error)?,
         descriptor,
@@ -460,6 +494,6 @@ fn fingerprint(
             String::new()
         },
         data: dataset.fingerprint(),
-        options: hex(&Sha256::digest(decided.to_string())),
+        options: hex(&Sha256::digest(options.to_string())),
     })
 }

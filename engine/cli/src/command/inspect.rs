@@ -36,6 +36,9 @@ pub(crate) fn inspect(args: &InspectArgs) -> Outcome {
     let checkpoint = Checkpoint::open_source(&args.model, Path::new(""))
         .map_err(|error| Failure::input(Diagnostic::error(error.to_string())))?;
     let applied = apply(&registry, args.family.as_deref(), &checkpoint);
+    if args.plan {
+        return print_json(&applied?.plan);
+    }
     let diagnostics = problems(&applied, &checkpoint);
     if args.json {
         print_json(&to_json(args, &checkpoint, &applied, &diagnostics))?;

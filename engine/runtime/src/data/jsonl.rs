@@ -9,8 +9,8 @@ use sli_config::Diagnostic;
 use super::row::{ID_FIELDS, Place, RawRow};
 use super::source::{LINE_LIMIT, Rows, next_line};
 
-/// The rows of `input`; empty lines are skipped.
-pub(super) fn rows(mut input: Box<dyn BufRead>, name: Arc<str>, text_field: &str) -> Rows {
+/// The rows of `input`; empty lines are skipped. With `keep_fields` a row has its other fields too.
+pub(super) fn rows(mut input: Box<dyn BufRead>, name: Arc<str>, text_field: &str, keep_fields: bool) -> Rows {
     let text_field = text_field.to_owned();
     let mut line = 0;
     let mut ended = false;
@@ -20,7 +20,7 @@ pub(super) fn rows(mut input: Box<dyn BufRead>, name: Arc<str>, text_field: &str
             let place = Place::Line(Arc::clone(&name), line);
             match next_line(&mut *input, LINE_LIMIT) {
                 Ok(Some(text)) if text.trim().is_empty() => {}
-                Ok(Some(text)) => return Some(parse(&text, place, &text_field)),
+                Ok(Some(text)) => return Some(parse(&text, place, &text_field, keep_fields)),
                 Ok(None) => ended = true,
                 Err(error) => {
                     // After bytes that are not text the next line can still be read; after a disk error not.
@@ -34,8 +34,13 @@ pub(super) fn rows(mut input: Box<dyn BufRead>, name: Arc<str>, text_field: &str
 }
 
 /// The row of one line.
-pub(super) fn parse(line: &str, place: Place, text_field: &str) -> std::result::Result<RawRow, Diagnostic> {
-    let object: Map<String, Value> = match serde_json::from_str(line) {
+pub(super) fn parse(
+    line: &str,
+    place: Place,
+    text_field: &str,
+    keep_fields: bool,
+) -> std::result::Result<RawRow, Diagnostic> {
+    let mut object: Map<String, Value> = match serde_json::from_str(line) {
         Ok(Value::Object(object)) => object,
         Ok(_) => {
             return Err(
@@ -88,7 +93,17 @@ pub(super) fn parse(line: &str, place: Place, text_field: &str) -> std::result::
             Diagnostic::error(format!("{place}: the row has neither `{text_field}` nor `input_ids`")).help(help),
         );
     }
-    Ok(RawRow { place, id, text, ids })
+    let fields = keep_fields.then(|| {
+        object.retain(|key, _| key != "id" && key != text_field && !ID_FIELDS.contains(&key.as_str()));
+        Value::Object(object).to_string()
+    });
+    Ok(RawRow {
+        place,
+        id,
+        text,
+        ids,
+        fields,
+    })
 }
 
 fn quoted(keys: &[&str]) -> String {
@@ -108,20 +123,21 @@ mod tests {
     }
 
     fn all(text: &'static str) -> Vec<std::result::Result<RawRow, Diagnostic>> {
-        rows(Box::new(text.as_bytes()), "a.jsonl".into(), "text").collect()
+        rows(Box::new(text.as_bytes()), "a.jsonl".into(), "text", false).collect()
     }
 
     #[test]
     fn fields_are_read_and_numbers_make_ids() {
-        let row = parse(r#"{"text": "a", "id": 7, "token_type_ids": [0, 1]}"#, place(), "text").unwrap();
+        let row = parse(r#"{"text": "a", "id": 7, "lang": "de", "token_type_ids": [0, 1]}"#, place(), "text", true).unwrap();
         assert_eq!((row.id.as_deref(), row.text.as_deref()), (Some("7"), Some("a")));
         assert_eq!(row.field("token_type_ids"), Some(&[0, 1][..]));
         assert_eq!(row.field("input_ids"), None);
+        assert_eq!(row.fields.as_deref(), Some(r#"{"lang":"de"}"#));
     }
 
     #[test]
     fn errors_name_file_and_line() {
-        let error = |line: &str| parse(line, place(), "text").unwrap_err();
+        let error = |line: &str| parse(line, place(), "text", false).unwrap_err();
         assert_eq!(error("{\"text\": 1}").message, "a.jsonl:3: `text` is not a string");
         assert!(
             error("{\"text\": ")

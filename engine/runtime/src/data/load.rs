@@ -14,6 +14,7 @@ use super::source;
 use super::tokenize::{Encoded, Tokenize};
 use crate::error::{Result, RunError};
 use crate::observer::{Event, Observer};
+use crate::stages::SharedFilter;
 
 /// Rows tokenised at once, so that all cores have work and few texts are in memory.
 const BATCH: usize = 256;
@@ -41,12 +42,17 @@ pub struct DataOptions {
     pub tokenizer: PathBuf,
 }
 
-/// Reads all documents.
+/// Reads all documents; `filters` decide, one after the other, what becomes of each.
 ///
 /// # Errors
 /// Everything that is wrong with the rows, the first of them at least; see the module `limits` for the rules.
-pub fn load(options: &DataOptions, limits: &Limits, observer: &dyn Observer) -> Result<Dataset> {
-    let rows = source::open(options)?;
+pub(crate) fn load(
+    options: &DataOptions,
+    limits: &Limits,
+    filters: &[SharedFilter],
+    observer: &dyn Observer,
+) -> Result<Dataset> {
+    let rows = source::open(options, !filters.is_empty())?;
     let rows = rows.take(options.limit.map_or(usize::MAX, |limit| limit as usize));
     let mut loader = Loader::new(limits, options);
     let (mut batch, mut bytes) = (Vec::new(), 0);
@@ -60,7 +66,7 @@ pub fn load(options: &DataOptions, limits: &Limits, observer: &dyn Observer) -> 
         }
         loader.rows += 1;
         if batch.len() >= BATCH || bytes >= BATCH_BYTES {
-            loader.take(std::mem::take(&mut batch))?;
+            loader.take(std::mem::take(&mut batch), filters)?;
             bytes = 0;
             observer.event(&Event::Reading {
                 documents: loader.dataset.len() as u64,
@@ -68,7 +74,7 @@ pub fn load(options: &DataOptions, limits: &Limits, observer: &dyn Observer) -> 
             });
         }
     }
-    loader.take(batch)?;
+    loader.take(batch, filters)?;
     loader.finish(&options.shown)
 }
 
@@ -104,7 +110,12 @@ impl<'a> Loader<'a> {
         }
     }
 
-    fn take(&mut self, batch: Vec<(u64, RawRow)>) -> Result<()> {
+    fn take(&mut self, mut batch: Vec<(u64, RawRow)>, filters: &[SharedFilter]) -> Result<()> {
+        for filter in filters {
+            let mut found = Vec::new();
+            batch = filter.borrow_mut().apply(batch, &mut found)?;
+            found.into_iter().for_each(|problem| self.problems.push(problem));
+        }
         let special = self.options.special_tokens;
         let needs_text = |row: &RawRow| row.field("input_ids").is_none();
         let texts: Vec<&str> = (batch.iter().filter(|(_, row)| needs_text(row)))
@@ -283,7 +294,10 @@ impl<'a> Loader<'a> {
     fn finish(mut self, shown: &str) -> Result<Dataset> {
         self.problems.into_result()?;
         if self.dataset.is_empty() {
-            let error = Diagnostic::error(format!("`{shown}` has no documents"));
+            let error = match self.rows {
+                0 => Diagnostic::error(format!("`{shown}` has no documents")),
+                rows => Diagnostic::error(format!("none of the {rows} rows of `{shown}` is left as a document")),
+            };
             return Err(RunError::input(
                 error.help("check `[data] source`, and `format` if it is given"),
             ));
@@ -329,7 +343,7 @@ mod tests {
             whole: false,
             tokenizer: tokenizer.path().to_owned(),
         };
-        load(&options, limits, &Silent)
+        load(&options, limits, &[], &Silent)
     }
 
     fn error(lines: &str, limits: &Limits) -> String {

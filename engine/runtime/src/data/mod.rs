@@ -16,6 +16,7 @@ mod tokenize;
 
 pub use dataset::{Dataset, Field};
 pub use limits::{FieldLimits, Limits};
-pub use load::{DataOptions, load};
+pub use load::DataOptions;
+pub(crate) use load::load;
 pub use row::{Place, RawRow};
 pub use tokenize::{Bos, Tokenize};

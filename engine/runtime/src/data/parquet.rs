@@ -97,7 +97,13 @@ fn decode(batch: &RecordBatch, name: &Arc<str>, text_field: &str, first: u64) ->
                 "{place}: the row has neither `{text_field}` nor `input_ids`"
             )));
         }
-        Ok(RawRow { place, id, text, ids })
+        Ok(RawRow {
+            place,
+            id,
+            text,
+            ids,
+            fields: None,
+        })
     };
     (0..batch.num_rows()).map(row).collect()
 }

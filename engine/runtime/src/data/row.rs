@@ -35,6 +35,8 @@ pub struct RawRow {
     pub text: Option<String>,
     /// Ids that are taken as they are, by field name: `input_ids`, `decoder_input_ids`, `token_type_ids`.
     pub ids: Vec<(&'static str, Vec<i64>)>,
+    /// The other fields as a JSON object, where somebody wants them.
+    pub fields: Option<String>,
 }
 
 impl RawRow {

@@ -17,8 +17,8 @@ use crate::error::{Result, RunError};
 /// makes sense.
 pub(super) type Rows = Box<dyn Iterator<Item = std::result::Result<RawRow, Diagnostic>>>;
 
-/// Opens the source.
-pub(super) fn open(options: &DataOptions) -> Result<Rows> {
+/// Opens the source; with `keep_fields` rows of JSON lines have their other fields too.
+pub(super) fn open(options: &DataOptions, keep_fields: bool) -> Result<Rows> {
     let (path, shown) = (options.source.as_path(), options.shown.as_str());
     let name: Arc<str> = shown.into();
     let stdin = path == Path::new("-");
@@ -27,6 +27,7 @@ pub(super) fn open(options: &DataOptions) -> Result<Rows> {
             Box::new(BufReader::new(io::stdin())),
             "standard input".into(),
             &options.text,
+            keep_fields,
         )),
         DataFormat::Txt if stdin && options.whole => text::whole(Box::new(BufReader::new(io::stdin())), name),
         DataFormat::Txt if stdin => Ok(text::lines(Box::new(BufReader::new(io::stdin())), name)),
@@ -34,7 +35,7 @@ pub(super) fn open(options: &DataOptions) -> Result<Rows> {
             Diagnostic::error("Parquet cannot be read from standard input: it begins at its end")
                 .help("save it as a file and name that in `[data] source`"),
         )),
-        DataFormat::Jsonl => Ok(jsonl::rows(reader(path, shown)?, name, &options.text)),
+        DataFormat::Jsonl => Ok(jsonl::rows(reader(path, shown)?, name, &options.text, keep_fields)),
         DataFormat::Txt if options.whole => text::whole(reader(path, shown)?, name),
         DataFormat::Txt => Ok(text::lines(reader(path, shown)?, name)),
         DataFormat::Parquet => parquet::rows(file(path, shown)?, name, &options.text),

@@ -25,6 +25,7 @@ pub(super) fn lines(mut input: Box<dyn BufRead>, name: Arc<str>) -> Rows {
                         id: None,
                         text: Some(text),
                         ids: Vec::new(),
+                        fields: None,
                     }));
                 }
                 Ok(None) => ended = true,
@@ -54,6 +55,7 @@ pub(super) fn whole(mut input: Box<dyn BufRead>, name: Arc<str>) -> Result<Rows>
         id: None,
         text: Some(text),
         ids: Vec::new(),
+        fields: None,
     };
     Ok(Box::new(std::iter::once(Ok(row))))
 }

@@ -140,6 +140,10 @@ impl Stage for Embed {
         }
     }
 
+    fn has_rows(&self) -> bool {
+        self.format != VectorFormat::Safetensors
+    }
+
     fn cost(&self) -> StageCost {
         // The values in f32, and the vectors three times on their way into a table.
         StageCost {
@@ -152,11 +156,8 @@ impl Stage for Embed {
     fn begin(&mut self, context: &mut Context<'_>) -> Result<()> {
         if self.format != VectorFormat::Safetensors {
             let schema = self.rows(&[], &[], context.dataset)?.schema();
-            let (file, path) = context.dir.begin(&self.file())?;
-            self.sink = Some(Sink::Table(match self.format {
-                VectorFormat::Jsonl => Table::jsonl(file, path),
-                _ => Table::parquet(file, path, schema)?,
-            }));
+            let jsonl = self.format == VectorFormat::Jsonl;
+            self.sink = Some(Sink::Table(context.table(&self.name, &self.file(), jsonl, schema)?));
         }
         Ok(())
     }

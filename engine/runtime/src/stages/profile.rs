@@ -139,6 +139,10 @@ impl Stage for Profile {
         &self.ids
     }
 
+    fn has_rows(&self) -> bool {
+        true
+    }
+
     fn cost(&self) -> StageCost {
         let channels: u64 = self.seen.iter().map(|seen| seen.point.width).sum();
         let widest = self.seen.iter().map(|seen| seen.point.width).max().unwrap_or(0);
@@ -183,12 +187,9 @@ impl Stage for Profile {
 
     fn finish(&mut self, context: &mut Context<'_>) -> Result<Json> {
         let rows: Vec<Row> = self.seen.iter().map(|seen| self.row(seen)).collect();
-        let (file, path) = context.dir.begin(&self.file())?;
         let batch = table::batch(&rows).map_err(|error| RunError::run(Diagnostic::error(error.to_string())))?;
-        let mut table = match self.format {
-            RowFormat::Jsonl => Table::jsonl(file, path),
-            RowFormat::Parquet => Table::parquet(file, path, batch.schema())?,
-        };
+        let jsonl = self.format == RowFormat::Jsonl;
+        let mut table = context.table(&self.name, &self.file(), jsonl, batch.schema())?;
         table.write(&batch)?;
         let finished = table.finish()?;
         context.dir.complete(&self.file(), &self.name, "statistics", finished);

@@ -141,6 +141,10 @@ impl Stage for Score {
             .unwrap_or(0);
     }
 
+    fn has_rows(&self) -> bool {
+        true
+    }
+
     fn cost(&self) -> StageCost {
         let lists = if self.per_token { 64 * self.longest * 4 } else { 0 };
         StageCost {
@@ -151,15 +155,9 @@ impl Stage for Score {
     }
 
     fn begin(&mut self, context: &mut Context<'_>) -> Result<()> {
-        let (file, path) = context.dir.begin(&self.file())?;
-        self.table = Some(match self.format {
-            RowFormat::Jsonl => Table::jsonl(file, path),
-            RowFormat::Parquet => {
-                let empty =
-                    batch(&[], self.per_token).map_err(|error| RunError::run(Diagnostic::error(error.to_string())))?;
-                Table::parquet(file, path, empty.schema())?
-            }
-        });
+        let empty = batch(&[], self.per_token).map_err(|error| RunError::run(Diagnostic::error(error.to_string())))?;
+        let jsonl = self.format == RowFormat::Jsonl;
+        self.table = Some(context.table(&self.name, &self.file(), jsonl, empty.schema())?);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ mod table;
 pub(crate) use file::sha256_of;
 pub(crate) use file::{Finished, OutFile};
 pub(crate) use shards::{Series, ShardTensor, Shards};
-pub(crate) use table::Table;
+pub(crate) use table::{Table, cell as json_cell};
 
 /// Bytes as lower-case hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {

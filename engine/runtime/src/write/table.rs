@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, UInt32Type, UInt64Type};
+use arrow_array::types::{Float32Type, Float64Type, Int64Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::{DataType, SchemaRef};
 use parquet::arrow::ArrowWriter;
@@ -17,16 +17,24 @@ use sli_config::Diagnostic;
 
 use super::file::{Finished, OutFile};
 use crate::error::{Result, RunError};
+use crate::stages::SharedFormatting;
 
 /// Bytes of encoded rows after which a row group is written: this much of a table is in memory.
 const ROW_GROUP_BYTES: usize = 4 << 20;
 
 /// A table while it is written, one batch of rows after the other.
-pub(crate) enum Table {
-    /// A Parquet file.
-    Parquet(Box<ArrowWriter<OutFile>>, PathBuf),
+pub(crate) struct Table {
+    form: Form,
+    path: PathBuf,
+    /// What else is made of the rows.
+    formattings: Vec<SharedFormatting>,
+}
+
+/// The form of a table's file.
+enum Form {
+    Parquet(Box<ArrowWriter<OutFile>>),
     /// One JSON object a line.
-    Jsonl(BufWriter<OutFile>, PathBuf),
+    Jsonl(BufWriter<OutFile>),
 }
 
 impl Table {
@@ -43,14 +51,31 @@ impl Table {
             .set_compression(Compression::ZSTD(level))
             .build();
         match ArrowWriter::try_new(file, schema, Some(properties)) {
-            Ok(writer) => Ok(Table::Parquet(Box::new(writer), path)),
+            Ok(writer) => Ok(Table::new(Form::Parquet(Box::new(writer)), path)),
             Err(error) => Err(parquet_error(&path, error)),
         }
     }
 
     /// A table of JSON lines in `file`, whose path is for messages.
     pub(crate) fn jsonl(file: OutFile, path: PathBuf) -> Table {
-        Table::Jsonl(BufWriter::with_capacity(64 << 10, file), path)
+        Table::new(Form::Jsonl(BufWriter::with_capacity(64 << 10, file)), path)
+    }
+
+    fn new(form: Form, path: PathBuf) -> Table {
+        Table {
+            form,
+            path,
+            formattings: Vec::new(),
+        }
+    }
+
+    /// Hands the rows, of this schema, to formatters too.
+    pub(crate) fn formatted(mut self, formattings: &[SharedFormatting], schema: &SchemaRef) -> Table {
+        for formatting in formattings {
+            formatting.borrow_mut().columns(schema);
+        }
+        self.formattings = formattings.to_vec();
+        self
     }
 
     /// Adds rows.
@@ -58,15 +83,19 @@ impl Table {
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<()> {
-        match self {
-            Table::Parquet(writer, path) => {
+        for formatting in &self.formattings {
+            formatting.borrow_mut().take(rows)?;
+        }
+        let path = &self.path;
+        match &mut self.form {
+            Form::Parquet(writer) => {
                 let written = writer.write(rows).and_then(|()| match writer.in_progress_size() {
                     size if size > ROW_GROUP_BYTES => writer.flush(),
                     _ => Ok(()),
                 });
                 written.map_err(|error| parquet_error(path, error))
             }
-            Table::Jsonl(writer, path) => {
+            Form::Jsonl(writer) => {
                 let written = (0..rows.num_rows()).try_for_each(|row| {
                     serde_json::to_writer(&mut *writer, &object(rows, row))?;
                     writer.write_all(b"\n")
@@ -81,14 +110,15 @@ impl Table {
     /// # Errors
     /// The file cannot be written.
     pub(crate) fn finish(self) -> Result<Finished> {
-        match self {
-            Table::Parquet(writer, path) => writer
+        let path = &self.path;
+        match self.form {
+            Form::Parquet(writer) => writer
                 .into_inner()
-                .map_err(|error| parquet_error(&path, error))?
+                .map_err(|error| parquet_error(path, error))?
                 .finish(),
-            Table::Jsonl(writer, path) => writer
+            Form::Jsonl(writer) => writer
                 .into_inner()
-                .map_err(|error| RunError::write(&path, error.error()))?
+                .map_err(|error| RunError::write(path, error.error()))?
                 .finish(),
         }
     }
@@ -119,13 +149,14 @@ fn object(rows: &RecordBatch, row: usize) -> Map<String, Value> {
 }
 
 /// One cell as JSON; a number that JSON cannot say (an infinity) is `null`.
-fn cell(column: &ArrayRef, row: usize) -> Value {
+pub(crate) fn cell(column: &ArrayRef, row: usize) -> Value {
     if column.is_null(row) {
         return Value::Null;
     }
     match column.data_type() {
         DataType::Utf8 => column.as_string::<i32>().value(row).into(),
         DataType::Boolean => column.as_boolean().value(row).into(),
+        DataType::Int64 => column.as_primitive::<Int64Type>().value(row).into(),
         DataType::UInt64 => column.as_primitive::<UInt64Type>().value(row).into(),
         DataType::UInt32 => column.as_primitive::<UInt32Type>().value(row).into(),
         DataType::Float64 => column.as_primitive::<Float64Type>().value(row).into(),
