@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use serde_json::{Map, Value as Json};
+use serde_json::Map;
 use sha2::{Digest, Sha256};
 use sli_checkpoint::{Checkpoint, OpenFiles, ReadChoice};
 use sli_config::{Diagnostic, Pipeline};

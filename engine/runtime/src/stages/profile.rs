@@ -12,7 +12,6 @@ use super::{Arrival, Context, Model, Stage, kernel};
 use crate::error::{Result, RunError};
 use crate::plan::StageCost;
 use crate::points::{Point, PointId, Sort};
-use crate::write::Table;
 
 mod table;
 
