@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use sli_config::{Diagnostic, SourceFile, parse_family, parse_pipeline, parse_std, render};
+use sli_config::{Diagnostic, SourceFile, parse_family, parse_grants, parse_pipeline, parse_plugin, parse_std, render};
 
 #[test]
 fn bad_files_get_the_expected_text() {
@@ -27,7 +27,7 @@ fn bad_files_get_the_expected_text() {
             wrong.push(format!("{name}:\n{text}"));
         }
     }
-    assert!(seen >= 12, "only {seen} bad files were found");
+    assert!(seen >= 20, "only {seen} bad files were found");
     assert!(
         wrong.is_empty(),
         "these texts differ from their .err files:\n\n{}",
@@ -40,6 +40,8 @@ fn errors(name: &str, text: &str) -> Vec<Diagnostic> {
     let nothing_wrong = format!("{name} was accepted");
     match name.split('_').next() {
         Some("family") => parse_family(file).expect_err(&nothing_wrong),
+        Some("plugin") => parse_plugin(file).expect_err(&nothing_wrong),
+        Some("grants") => parse_grants(file).expect_err(&nothing_wrong),
         Some("std") => parse_std(file, "std/moe").expect_err(&nothing_wrong),
         _ => {
             let sets = text

@@ -66,6 +66,7 @@ pub trait TensorFunction: Send + Sync {
 
 /// A call of a foreign function. Equality is that of names, code (by its digest) and options.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Foreign {
     /// Id of the plugin.

@@ -6,10 +6,12 @@ use std::hash::{Hash, Hasher};
 
 /// Index of a parameter in its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ParamId(pub u32);
 
 /// One result of a node. Every result but those of `Split`, `TopK`, `SparseMixer` and `Attend` is output 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Value {
     /// Index of the node in `Graph::nodes`.
@@ -21,6 +23,7 @@ pub struct Value {
 
 /// An operation with its inputs, all of nodes before it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Node {
     /// What to compute.
@@ -35,6 +38,7 @@ pub struct Node {
 /// Where a node was written, for messages. It takes no part in comparisons: two families that say the
 /// same in different files have equal plans.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Origin {
     /// The calls that led here: `decoder.1 > attention(self_attn) > norm(q_norm)`.
@@ -87,6 +91,7 @@ impl Hash for Origin {
 
 /// A tensor of the checkpoint that a graph reads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Param {
     /// Its name, before root, renames and ties are applied.
@@ -107,6 +112,7 @@ pub struct Param {
 
 /// How a parameter is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ParamForm {
     /// One tensor.
@@ -126,6 +132,7 @@ pub enum ParamForm {
 
 /// A value that comes from outside the graph.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum GraphInput {
     /// The residual stream (`[N, hidden]`), or the input of an expert.
@@ -155,6 +162,7 @@ pub enum GraphInput {
 
 /// The indices that a score bias is an equation of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum PairIndex {
     /// `[1, queries, 1]`: index of the query in its sequence.
@@ -178,6 +186,7 @@ impl PairIndex {
 
 /// The values of a finished stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum StackValue {
     /// After the equation `final`.
@@ -190,6 +199,7 @@ pub enum StackValue {
 
 /// A named value that stages can ask for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Point {
     /// Name below the graph's own: `attention.q`; empty for the output of a layer.
@@ -200,6 +210,7 @@ pub struct Point {
 
 /// A graph of operations. Nodes stand in topological order; it is plain data.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Graph {
     /// Operations, inputs before users.

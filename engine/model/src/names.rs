@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a name is relative to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Base {
     /// The root, the one of `NameRules::root` that the checkpoint uses.
@@ -14,6 +15,7 @@ pub enum Base {
 
 /// The name of a tensor in a plan.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ParamName {
     /// What `path` is relative to.
@@ -50,6 +52,7 @@ impl ParamName {
 
 /// The `[names]` of a family.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NameRules {
     /// Prefixes; the first that begins some tensor's name is the root.
@@ -70,6 +73,7 @@ pub struct NameRules {
 
 /// An entry of `packed`: where equations want `written` and the file has none, it may be cut out of `from`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Packed {
     /// A run of whole segments of the wanted name; `{e}` is a number, the index of dim 0 of the stored tensor.
@@ -86,6 +90,7 @@ pub struct Packed {
 
 /// Part `index` of several.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Part {
     /// Which one, from 0.
@@ -96,6 +101,7 @@ pub struct Part {
 
 /// How rows are divided.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Parts {
     /// So many equal parts.

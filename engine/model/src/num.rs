@@ -28,6 +28,29 @@ impl<'de> Deserialize<'de> for Num {
     }
 }
 
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Num {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Num".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "description": "A number.",
+            "anyOf": [
+                { "type": "number", "description": "A finite number." },
+                { "const": "inf", "description": "Infinity, which JSON has no number for." },
+                { "const": "-inf", "description": "Negative infinity." },
+                { "const": "NaN", "description": "Not a number." },
+            ],
+        })
+    }
+}
+
 struct NumVisitor;
 
 impl Visitor<'_> for NumVisitor {
@@ -81,6 +104,7 @@ impl fmt::Display for Num {
 
 /// A number that takes part in tensor arithmetic; an integer keeps integer tensors integer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Scalar {
     /// A whole number.

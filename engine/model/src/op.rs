@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 /// An operation with its attributes. See the module for how inputs are written.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Op {
     /// A value from outside the graph. No inputs.
@@ -256,19 +257,30 @@ pub enum Op {
 
 /// Elementwise functions of one tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[allow(missing_docs)]
 pub enum UnaryOp {
+    /// -x, elementwise.
     Neg,
+    /// e^x.
     Exp,
+    /// Natural logarithm.
     Log,
+    /// Square root.
     Sqrt,
+    /// 1 / sqrt(x).
     Rsqrt,
+    /// Sine, of radians.
     Sin,
+    /// Cosine, of radians.
     Cos,
+    /// Hyperbolic tangent.
     Tanh,
+    /// x without its sign.
     Abs,
+    /// The next whole number below.
     Floor,
+    /// The next whole number above.
     Ceil,
     /// Rounded to bfloat16, ties to even; the element type stays.
     Bf16,
@@ -282,15 +294,22 @@ pub enum UnaryOp {
 
 /// Elementwise functions of two tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[allow(missing_docs)]
 pub enum BinaryOp {
+    /// a + b.
     Add,
+    /// a - b.
     Sub,
+    /// a b.
     Mul,
+    /// a / b.
     Div,
+    /// a^b.
     Pow,
+    /// The smaller one.
     Min,
+    /// The larger one.
     Max,
     /// a - b floor(a / b).
     Mod,
@@ -321,6 +340,7 @@ impl BinaryOp {
 
 /// Activation functions, by what they compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Activation {
     /// x σ(x).
@@ -349,7 +369,7 @@ pub enum Activation {
     Elu,
     /// x if x > 0, else 0.01 x.
     LeakyRelu,
-    /// x.
+    /// x as it is.
     Identity,
 }
 
@@ -390,6 +410,7 @@ impl Activation {
 
 /// How `Split` cuts the last dim.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Sizes {
     /// These sizes, which must add up.
@@ -411,6 +432,7 @@ impl Sizes {
 /// Options of `attend`. Per sequence and in this order: scale q·k; + bias; softcap; mask; sinks;
 /// softmax in f32; times v. A row with no visible key gives 0 (and lse -inf).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Attend {
     /// k <= q only (or `k < prefix[q]`).
@@ -429,6 +451,7 @@ pub struct Attend {
 
 /// Options of `relative_scores`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Relative {
     /// x belongs to the keys, not to the queries.
@@ -440,6 +463,7 @@ pub struct Relative {
 
 /// A score bias that is an equation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct PairBias {
     /// Number of heads, if the equation uses the head.
@@ -451,6 +475,7 @@ pub struct PairBias {
 
 /// The body and the options of `experts`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Experts {
     /// What one expert computes: input `X` `[n, C]`, output `out` `[n, C']`. Its parameters are of the
@@ -470,6 +495,7 @@ pub struct Experts {
 
 /// Options of `linear_scan`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LinearScan {
     /// Division of the output by its normaliser.
@@ -478,6 +504,7 @@ pub struct LinearScan {
 
 /// How `linear_scan` normalises its output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum ScanNormalize {
     /// y / n, n the same scan with v = 1 (RWKV-4).

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The plan of a model: what to compute and which tensors to read, before any checkpoint is seen.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ModelPlan {
     /// Id of the family.
@@ -23,6 +24,7 @@ pub struct ModelPlan {
 
 /// A named run of layers.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StackPlan {
     /// Its name: `decoder`.
@@ -39,6 +41,7 @@ pub struct StackPlan {
 
 /// One layer of a stack: input `X`, outputs `out` and `carry.<leaf>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LayerPlan {
     /// Class of the layer.
@@ -49,6 +52,7 @@ pub struct LayerPlan {
 
 /// Kinds of the inputs a family may declare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum InputKind {
     /// `[C, H, W]` each.

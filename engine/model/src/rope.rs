@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// RoFormer (arXiv 2104.09864), section 3.2; scalings as in the language, section 10.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Rope {
     /// Number of features of a head that turn (the first ones), even.
@@ -21,6 +22,7 @@ pub struct Rope {
 
 /// Frequencies of the width/2 pairs, perhaps by the length of the sequence.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Frequencies {
     /// The same for every sequence; cos and sin are multiplied by `scale`.
@@ -63,6 +65,7 @@ pub enum Frequencies {
 
 /// How positions with several axes turn the features.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Axes {
     /// Positions `[N]`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::diagnostic::Diagnostic;
 use crate::family::types::{FamilyHeader, MatchTable};
 use crate::read::table::{Errors, TableReader};
-use crate::read::tree::parse_document;
+use crate::read::tree::{NodeValue, parse_document};
 use crate::source::{Located, SourceFile, Spanned};
 
 /// Reads what detection needs, from a file that may be broken elsewhere.
@@ -64,7 +64,9 @@ pub(super) fn read_abstract(reader: &mut TableReader<'_>) -> bool {
 
 /// `[match]` or `[[match]]`.
 pub(super) fn read_matches(reader: &mut TableReader<'_>, is_abstract: bool) -> Vec<MatchTable> {
-    let absent = reader.entry("match").is_none();
+    let absent = reader
+        .entry("match")
+        .is_none_or(|entry| matches!(&entry.node.value, NodeValue::Array(tables) if tables.is_empty()));
     if absent && !is_abstract {
         reader.report(
             Diagnostic::error("the family says nowhere which models it describes")
@@ -76,7 +78,8 @@ pub(super) fn read_matches(reader: &mut TableReader<'_>, is_abstract: bool) -> V
     reader.tables("match", true).into_iter().map(read_match).collect()
 }
 
-fn read_match(mut table: TableReader<'_>) -> MatchTable {
+/// One `[match]` table.
+pub(crate) fn read_match(mut table: TableReader<'_>) -> MatchTable {
     let mut list = |key| {
         let words = table.strings(key)?;
         Some(

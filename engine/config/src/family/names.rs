@@ -4,7 +4,7 @@ use crate::diagnostic::Diagnostic;
 use crate::read::tree::Entry;
 
 /// Names the language gives a meaning of its own.
-const MEANINGFUL: &[&str] = &[
+pub(crate) const MEANINGFUL: &[&str] = &[
     "x",
     "i",
     "stack",
@@ -16,8 +16,8 @@ const MEANINGFUL: &[&str] = &[
     "input",
 ];
 
-/// Words CEL keeps for itself.
-const CEL_RESERVED: &[&str] = &[
+/// Words CEL keeps for itself, and its literals that look like names.
+pub(crate) const RESERVED: &[&str] = &[
     "as",
     "break",
     "const",
@@ -36,21 +36,17 @@ const CEL_RESERVED: &[&str] = &[
     "var",
     "void",
     "while",
+    "true",
+    "false",
+    "null",
 ];
-
-/// CEL's literals that look like names.
-const CEL_LITERALS: &[&str] = &["true", "false", "null"];
 
 /// What is wrong with naming an equation, value, block or argument (`what`) so, if anything.
 pub(super) fn refuse_name(name: &str, what: &str, entry: &Entry) -> Option<Diagnostic> {
     let reason = if MEANINGFUL.contains(&name) {
         "the language gives this name a meaning of its own"
-    } else if CEL_RESERVED.contains(&name) || CEL_LITERALS.contains(&name) {
-        "equations cannot use this word as a name"
-    } else if !is_identifier(name) {
-        "a name is letters, digits and `_`, and does not start with a digit"
     } else {
-        return None;
+        reserved_word(name)?
     };
     Some(
         Diagnostic::error(format!("`{name}` cannot be the name of {what}"))
@@ -58,6 +54,17 @@ pub(super) fn refuse_name(name: &str, what: &str, entry: &Entry) -> Option<Diagn
             .note(reason)
             .help("choose another name"),
     )
+}
+
+/// Why equations cannot use `name` at all, if they cannot.
+pub(crate) fn reserved_word(name: &str) -> Option<&'static str> {
+    if RESERVED.contains(&name) {
+        Some("equations cannot use this word as a name")
+    } else if !is_identifier(name) {
+        Some("a name is letters, digits and `_`, and does not start with a digit")
+    } else {
+        None
+    }
 }
 
 fn is_identifier(name: &str) -> bool {

@@ -22,8 +22,16 @@ const TOP_KEYS: &[&str] = &[
     "schema", "id", "title", "extends", "include", "needs", "abstract", "config",
 ];
 
-/// Kinds of `[inputs]`.
-const INPUT_KINDS: &[&str] = &["images", "frames", "samples", "rows", "grid", "ids", "per_token"];
+/// Kinds of `[inputs]`, and what each holds for a row.
+pub(crate) const INPUT_KINDS: &[(&str, &str)] = &[
+    ("images", "Images, `[C, H, W]` each, already scaled and normalised."),
+    ("frames", "Spectrograms, `[mel, T]` each."),
+    ("samples", "Audio samples."),
+    ("rows", "Ready vectors, `[N, C]`: they enter a stack as they are."),
+    ("grid", "Lists of `[t, h, w]`: how patches are arranged."),
+    ("ids", "Integers, a list of them per row: a token set of their own."),
+    ("per_token", "One number per token."),
+];
 
 /// Reads a family file. `file.name` may be a path; its stem must be the file's `id`.
 ///
@@ -181,11 +189,12 @@ fn read_inputs(reader: &mut TableReader<'_>) -> IndexMap<String, String> {
     };
     let kind = |(name, entry): (&str, &Entry)| {
         let kind = table.node_string(&entry.node, name)?;
-        if !INPUT_KINDS.contains(&kind.as_str()) {
+        let known = INPUT_KINDS.iter().map(|(name, _)| *name).collect::<Vec<_>>();
+        if !known.contains(&kind.as_str()) {
             table.report(
                 Diagnostic::error(format!("`{}` is no kind of input", kind.value))
                     .primary(kind.label(""))
-                    .help(crate::suggest::known_help(&kind, INPUT_KINDS)),
+                    .help(crate::suggest::known_help(&kind, &known)),
             );
             return None;
         }

@@ -11,8 +11,8 @@ pub use parse::parse_pipeline;
 pub(crate) use size::PATTERN as SIZE_PATTERN;
 pub use size::{ByteSize, SizeError};
 pub use stage_types::{
-    CaptureStage, EmbedStage, LogitsStage, Pooling, ProfileStage, RowFormat, ScoreStage, Stage, StageKind, StoredDtype,
-    VectorFormat,
+    CaptureStage, EmbedStage, LogitsStage, PluginStage, Pooling, ProfileStage, RowFormat, ScoreStage, Stage, StageKind,
+    StoredDtype, VectorFormat,
 };
 pub use types::{
     Activations, DataFormat, DataSection, Device, Dtype, EmptyDocuments, EngineSection, Experts, LongDocuments,

@@ -10,6 +10,7 @@ use crate::pipeline::types::{
     Activations, DataFormat, DataSection, Device, Dtype, EmptyDocuments, EngineSection, Experts, LongDocuments,
     ModelSection, OutputSection, Pipeline,
 };
+use crate::plugin::read_grants;
 use crate::read::choice::Choice;
 use crate::read::table::{Errors, TableReader};
 use crate::read::tree::{Node, NodeValue, parse_document};
@@ -45,6 +46,10 @@ fn read_pipeline(root: &Node, errors: &Errors) -> Option<Pipeline> {
     let engine = read_engine(reader.sub_or_empty("engine"));
     let output = read_output(reader.sub_or_empty("output"), &name);
     let stages = read_stages(&mut reader);
+    let plugins = reader
+        .sub("plugin")
+        .map(|tables| read_grants(&tables))
+        .unwrap_or_default();
     let file = Arc::clone(reader.file());
     reader.finish();
     Some(Pipeline {
@@ -55,6 +60,7 @@ fn read_pipeline(root: &Node, errors: &Errors) -> Option<Pipeline> {
         engine,
         output,
         stages,
+        plugins,
     })
 }
 
@@ -223,7 +229,7 @@ fn read_output(mut table: TableReader<'_>, name: &str) -> OutputSection {
 
 impl TableReader<'_> {
     /// A string that must be there and not be empty.
-    pub(super) fn filled(&mut self, key: &'static str, example: &str) -> Option<Located<String>> {
+    pub(crate) fn filled(&mut self, key: &'static str, example: &str) -> Option<Located<String>> {
         let text = self.required(key, example)?;
         if text.trim().is_empty() {
             self.report(Diagnostic::error(format!("`{key}` is empty")).primary(text.label("")));
@@ -242,7 +248,7 @@ impl TableReader<'_> {
     }
 
     /// A size in bytes.
-    pub(super) fn size(&mut self, key: &'static str) -> Option<ByteSize> {
+    pub(crate) fn size(&mut self, key: &'static str) -> Option<ByteSize> {
         let node = &self.entry(key)?.node;
         let size = match &node.value {
             NodeValue::Integer(bytes) => u64::try_from(*bytes).map(|bytes| bytes.to_string()).unwrap_or_default(),

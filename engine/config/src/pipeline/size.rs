@@ -102,17 +102,12 @@ impl JsonSchema for ByteSize {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "anyOf": [
-                { "type": "integer", "minimum": 1 },
-                { "type": "string", "pattern": PATTERN },
-            ]
-        })
+        json_schema!({ "anyOf": crate::schema::sizes() })
     }
 }
 
 /// What [`ByteSize::from_str`] accepts, as a pattern without case flags.
-pub(crate) const PATTERN: &str = r"^ *[0-9]+(\.[0-9]*)? *(([KkMmGgTt][Ii]?)?[Bb])? *$";
+pub(crate) const PATTERN: &str = r"^\s*[0-9]+(\.[0-9]*)?\s*(([KkMmGgTt][Ii]?)?[Bb])?\s*$";
 
 #[cfg(test)]
 mod tests {

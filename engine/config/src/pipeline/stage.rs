@@ -2,17 +2,24 @@
 
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
+
 use crate::diagnostic::Diagnostic;
 use crate::pipeline::parse::check_file_name;
 use crate::pipeline::size::ByteSize;
 use crate::pipeline::stage_types::{
-    CaptureStage, EmbedStage, LogitsStage, Pooling, ProfileStage, RowFormat, ScoreStage, Stage, StageKind, StoredDtype,
-    VectorFormat,
+    CaptureStage, EmbedStage, LogitsStage, PluginStage, Pooling, ProfileStage, RowFormat, ScoreStage, Stage, StageKind,
+    StoredDtype, VectorFormat,
 };
+use crate::places::Places;
+use crate::plugin::{is_plugin_id, not_an_id};
 use crate::read::table::TableReader;
 use crate::read::tree::NodeValue;
 use crate::source::Located;
-use crate::suggest::known_help;
+use crate::suggest::{list, suggest};
+
+/// What `uses` begins with where it names a plugin.
+const PLUGIN: &str = "plugin:";
 
 const SHARD_SIZE: ByteSize = ByteSize(1 << 30);
 
@@ -54,6 +61,14 @@ fn read_stage(mut table: TableReader<'_>) -> Option<Stage> {
         check_file_name(&table, name);
     }
     let uses = table.required("uses", "uses = \"score\"")?;
+    if let Some(plugin) = plugin_of(&uses) {
+        let kind = read_plugin(&mut table, plugin.clone());
+        table.finish();
+        return Some(Stage {
+            name: name.unwrap_or(plugin),
+            kind: StageKind::Plugin(kind?),
+        });
+    }
     let kind = match uses.as_str() {
         "score" => Some(StageKind::Score(read_score(&mut table))),
         "capture" => read_capture(&mut table).map(StageKind::Capture),
@@ -73,18 +88,55 @@ fn read_stage(mut table: TableReader<'_>) -> Option<Stage> {
 }
 
 fn unknown_stage(uses: &Located<String>) -> Diagnostic {
-    if uses.starts_with("plugin:") {
-        return Diagnostic::error(format!(
-            "`{}` is a stage plugin, and this version runs none",
-            uses.value
-        ))
-        .primary(uses.label(""))
-        .note("stage plugins come with a later release")
-        .help(known_help("", StageKind::USES));
-    }
+    let help = match suggest(uses, StageKind::USES.iter().copied()) {
+        Some(close) => format!("did you mean `{close}`?"),
+        None => format!("known here: {}, and `plugin:<id>`", list(StageKind::USES)),
+    };
     Diagnostic::error(format!("there is no stage `{}`", uses.value))
         .primary(uses.label(""))
-        .help(known_help(uses, StageKind::USES))
+        .help(help)
+}
+
+/// The id in `plugin:<id>`, with its own place.
+fn plugin_of(uses: &Located<String>) -> Option<Located<String>> {
+    let id = uses.strip_prefix(PLUGIN)?;
+    // Exact where the text has no escapes; else the whole literal.
+    let exact = uses
+        .file
+        .text
+        .get(uses.span.clone())
+        .and_then(|literal| literal.find(uses.as_str()));
+    let span = exact.map_or(uses.span.clone(), |start| {
+        let start = uses.span.start + start + PLUGIN.len();
+        start..start + id.len()
+    });
+    Some(Located {
+        value: id.to_owned(),
+        file: Arc::clone(&uses.file),
+        span,
+    })
+}
+
+fn read_plugin(table: &mut TableReader<'_>, plugin: Located<String>) -> Option<PluginStage> {
+    let known = is_plugin_id(&plugin);
+    if !known {
+        table.report(not_an_id(&plugin, plugin.label("")));
+    }
+    let absent = table.entry("with").is_none();
+    let with = table.json_object("with");
+    let points = read_points(table);
+    let of = table.entry("of").and_then(|_| table.filled("of", ""));
+    let format = table.located("format", TableReader::choice);
+    let nothing = || (Value::Object(Map::new()), Places::none(table.place().clone()));
+    let (with, places) = if absent { nothing() } else { with? };
+    known.then_some(PluginStage {
+        plugin,
+        with,
+        places,
+        points,
+        of,
+        format,
+    })
 }
 
 fn read_score(table: &mut TableReader<'_>) -> ScoreStage {

@@ -2,10 +2,16 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::Value;
 
+use crate::diagnostic::Label;
 use crate::pipeline::size::ByteSize;
+use crate::places::Places;
 use crate::read::choice::choice;
 use crate::source::Located;
+
+/// The name of a value, or a pattern: no part between dots is empty.
+const POINT: &str = r"^[^.]+(\.[^.]+)*$";
 
 /// One stage of a pipeline.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -31,13 +37,15 @@ pub enum StageKind {
     Embed(EmbedStage),
     /// Next-token logits to disk.
     Logits(LogitsStage),
+    /// What a plugin does.
+    Plugin(PluginStage),
 }
 
 impl StageKind {
-    /// The words of `uses`, in the order messages list them.
+    /// The words of `uses` beside `plugin:<id>`, in the order messages list them.
     pub const USES: &'static [&'static str] = &["score", "capture", "profile", "embed", "logits"];
 
-    /// The word of `uses`.
+    /// The word of `uses`; of `plugin:<id>` its first half.
     pub fn uses(&self) -> &'static str {
         match self {
             Self::Score(_) => "score",
@@ -45,6 +53,7 @@ impl StageKind {
             Self::Profile(_) => "profile",
             Self::Embed(_) => "embed",
             Self::Logits(_) => "logits",
+            Self::Plugin(_) => "plugin",
         }
     }
 }
@@ -67,7 +76,7 @@ pub struct ScoreStage {
 pub struct CaptureStage {
     /// Names of values, or patterns in which `*` stands for any text without a dot: `embed`, `decoder.*`
     /// (what leaves each layer), `decoder.3.attention.q`, `final`.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), inner(regex(pattern = POINT)))]
     pub points: Vec<Located<String>>,
     /// The type values are stored in.
     #[schemars(extend("default" = "f32"))]
@@ -84,7 +93,7 @@ pub struct CaptureStage {
 pub struct ProfileStage {
     /// Names of values, or patterns in which `*` stands for any text without a dot. The default is what
     /// leaves each layer.
-    #[schemars(length(min = 1), extend("default" = ["*.*"]))]
+    #[schemars(length(min = 1), inner(regex(pattern = POINT)), extend("default" = ["*.*"]))]
     pub points: Vec<Located<String>>,
     /// A channel is an outlier if its rms is more than this many times the median channel's.
     #[schemars(extend("default" = 6.0, "exclusiveMinimum" = 1.0))]
@@ -102,7 +111,7 @@ pub struct ProfileStage {
 #[schemars(deny_unknown_fields)]
 pub struct EmbedStage {
     /// The value to pool.
-    #[schemars(extend("default" = "final"))]
+    #[schemars(extend("default" = "final"), regex(pattern = r"\S"))]
     pub point: Located<String>,
     /// How the rows of a document become one.
     #[schemars(extend("default" = "mean"))]
@@ -126,7 +135,7 @@ pub struct EmbedStage {
 )]
 pub struct LogitsStage {
     /// The value to store: `logits`, or another value of the model's head.
-    #[schemars(extend("default" = "logits"))]
+    #[schemars(extend("default" = "logits"), regex(pattern = r"\S"))]
     pub point: Located<String>,
     /// Store only the largest so many of each token, with their token ids.
     #[schemars(range(min = 1))]
@@ -140,6 +149,50 @@ pub struct LogitsStage {
     /// A new shard begins when the next tensor would make one larger than this.
     #[schemars(extend("default" = "1GiB"))]
     pub shard_size: ByteSize,
+}
+
+/// A stage that a plugin is: a filter of documents, a reducer of values, a form for the rows of another stage. Which of
+/// them, and so which of the keys below it has, only the plugin tells; here each is read where it is given.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub struct PluginStage {
+    /// The plugin's id, as `uses` names it.
+    #[schemars(skip)]
+    pub plugin: Located<String>,
+    /// The plugin's options, which its own schema describes: `sli-pipe plugins check` shows it.
+    #[schemars(with = "Option<serde_json::Map<String, Value>>")]
+    pub with: Value,
+    /// Where the parts of `with` stand.
+    #[serde(skip)]
+    #[schemars(skip)]
+    pub places: Places,
+    /// Reducers: names of the values to take, or patterns in which `*` stands for any text without a dot:
+    /// `decoder.*`.
+    #[schemars(length(min = 1), inner(regex(pattern = POINT)))]
+    pub points: Option<Vec<Located<String>>>,
+    /// Formatters: the name of the stage whose rows they write.
+    #[schemars(regex(pattern = r"\S"))]
+    pub of: Option<Located<String>>,
+    /// Reducers: the form of the table.
+    #[schemars(extend("default" = "parquet"))]
+    pub format: Option<Located<RowFormat>>,
+}
+
+impl PluginStage {
+    /// The place of a part of `with`, by its JSON pointer (`/min_words`), or of what is next above it.
+    pub fn place(&self, pointer: &str) -> Label {
+        self.places.value(pointer)
+    }
+
+    /// The place of a key of `with`, by its JSON pointer.
+    pub fn key_place(&self, pointer: &str) -> Label {
+        self.places.key(pointer)
+    }
+
+    /// The form of a reducer's table.
+    pub fn row_format(&self) -> RowFormat {
+        self.format.as_ref().map_or(RowFormat::Parquet, |format| format.value)
+    }
 }
 
 choice! {

@@ -4,13 +4,15 @@
 use std::fmt;
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::pipeline::size::ByteSize;
 use crate::pipeline::stage_types::Stage;
+use crate::plugin::GrantSection;
 use crate::read::choice::choice;
-use crate::schema::{auto_or_integer, auto_or_size, data_format, device, stages};
+use crate::schema::{auto_or_integer, auto_or_size, data_format, device, grants, stages};
 use crate::source::{Located, SourceFile};
 
 /// A pipeline: a model, the data that runs through it, and the stages that use what comes by.
@@ -20,10 +22,10 @@ pub struct Pipeline {
     /// The pipeline file.
     #[serde(skip)]
     pub file: Arc<SourceFile>,
-    /// The pipeline's name; the stem of the file's name if absent.
-    #[schemars(with = "Option<String>")]
+    /// The pipeline's name, which names the run directory; the stem of the file's name if absent.
+    #[schemars(with = "Option<String>", regex(pattern = crate::schema::FILE_NAME), length(max = 100))]
     pub name: String,
-    /// The model to run.
+    /// The model to run: `[model]` with `source`.
     pub model: ModelSection,
     /// The documents to run it over.
     pub data: DataSection,
@@ -37,6 +39,11 @@ pub struct Pipeline {
     #[serde(rename = "stage")]
     #[schemars(schema_with = "stages")]
     pub stages: Vec<Stage>,
+    /// What plugins may do in this run: one table each, `[plugin.<id>]`. A plugin gets what its manifest asks for and
+    /// either this file or the user's settings grant.
+    #[serde(rename = "plugin", skip_serializing_if = "IndexMap::is_empty")]
+    #[schemars(default, schema_with = "grants")]
+    pub plugins: IndexMap<String, GrantSection>,
 }
 
 /// The model to run.
@@ -44,6 +51,7 @@ pub struct Pipeline {
 #[schemars(deny_unknown_fields)]
 pub struct ModelSection {
     /// A hub id, `mistralai/Mixtral-8x7B-v0.1`, or a directory: absolute, or relative to this file.
+    #[schemars(regex(pattern = r"\S"))]
     pub source: Located<String>,
     /// The revision of a hub model: a branch, a tag or a commit.
     #[schemars(extend("default" = "main"))]
@@ -57,6 +65,7 @@ pub struct ModelSection {
 #[schemars(deny_unknown_fields)]
 pub struct DataSection {
     /// A `.jsonl`, `.txt` or `.parquet` file, absolute or relative to this file; `-` for standard input.
+    #[schemars(regex(pattern = r"\S"))]
     pub source: Located<String>,
     /// What the source holds: `auto` goes by the name's ending, and takes standard input for `jsonl`.
     #[schemars(schema_with = "data_format", extend("default" = "auto"))]
@@ -218,7 +227,7 @@ choice! {
 #[schemars(deny_unknown_fields)]
 pub struct OutputSection {
     /// The run directory, absolute or relative to the current directory; `runs/<name>` if absent.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", regex(pattern = r"\S"))]
     pub dir: Located<String>,
     /// Replace the results of an earlier run in that directory.
     #[schemars(extend("default" = false))]

@@ -75,6 +75,7 @@ impl Node {
             NodeValue::Integer(number) => Value::from(*number),
             NodeValue::Float(number) => float_json(*number),
             NodeValue::Boolean(value) => Value::Bool(*value),
+            NodeValue::Datetime if self.bare => Value::from(&self.file.text[self.span.clone()]),
             NodeValue::Datetime => return Err(self),
             NodeValue::Array(items) => Value::Array(items.iter().map(Node::to_json).collect::<Result<_, _>>()?),
             NodeValue::Table(table) => {
