@@ -14,7 +14,7 @@ use crate::check::{Reached, check, reach, unhandled, unhandled_keys};
 use crate::compile::compile;
 use crate::flat::{Flat, FlatValue, Table, merge};
 
-/// One architecture: recognised, named and computed. A descriptor or, later, a plugin.
+/// One architecture: recognised, named and computed. A descriptor or a plugin.
 pub trait Family: Send + Sync {
     /// Its id, as `llama`.
     fn id(&self) -> &str;
@@ -257,7 +257,10 @@ impl Family for Descriptor {
         }
         let mut errors = unhandled(&self.flat, &self.reached, config);
         match compile(&self.flat, &self.reached, config) {
-            Ok(plan) if errors.is_empty() => Ok(plan),
+            Ok(plan) if errors.is_empty() => match plan.check() {
+                Ok(()) => Ok(plan),
+                Err(errors) => Err(errors.iter().map(|e| Diagnostic::error(e.to_string())).collect()),
+            },
             Ok(_) => Err(errors),
             Err(more) => {
                 errors.extend(more);
@@ -267,8 +270,8 @@ impl Family for Descriptor {
     }
 }
 
-/// Quantised checkpoints are refused by name, not by their keys.
-fn refusal_of_format(config: &Json) -> Option<Diagnostic> {
+/// Why no family can describe this config.json, if so: quantised checkpoints are refused by name, not by their keys.
+pub fn refusal_of_format(config: &Json) -> Option<Diagnostic> {
     let quantisation = config.get("quantization_config").filter(|q| !q.is_null())?;
     let method = quantisation
         .get("quant_method")
