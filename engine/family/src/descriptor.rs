@@ -268,7 +268,10 @@ impl Family for Descriptor {
         }
         let mut errors = unhandled(&self.flat, &self.reached, config);
         match compile(&self.flat, &self.reached, config) {
-            Ok(plan) if errors.is_empty() => Ok(plan),
+            Ok(plan) if errors.is_empty() => match plan.check() {
+                Ok(()) => Ok(plan),
+                Err(errors) => Err(errors.iter().map(|e| Diagnostic::error(e.to_string())).collect()),
+            },
             Ok(_) => Err(errors),
             Err(more) => {
                 errors.extend(more);
@@ -278,8 +281,8 @@ impl Family for Descriptor {
     }
 }
 
-/// Quantised checkpoints are refused by name, not by their keys.
-fn refusal_of_format(config: &Json) -> Option<Diagnostic> {
+/// Why no family can describe this config.json, if so: quantised checkpoints are refused by name, not by their keys.
+pub fn refusal_of_format(config: &Json) -> Option<Diagnostic> {
     let quantisation = config.get("quantization_config").filter(|q| !q.is_null())?;
     let method = quantisation
         .get("quant_method")

@@ -16,7 +16,8 @@ mod prune;
 mod registry;
 mod value;
 
-pub use descriptor::{Descriptor, Family};
+pub use check::unhandled_by;
+pub use descriptor::{Descriptor, Family, refusal_of_format};
 pub use foreign::ForeignFunction;
 pub use functions::{FunctionDoc, reference, signatures};
 pub use parity::{Parity, parity};

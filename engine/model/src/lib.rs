@@ -18,6 +18,7 @@ mod plan;
 mod rope;
 #[cfg(test)]
 mod testing;
+mod validate;
 
 pub use dtype::DType;
 pub use foreign::{Code, Foreign, ForeignDim, ForeignTensor, ForeignType, ForeignValues, TensorFunction};

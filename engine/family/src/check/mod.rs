@@ -6,7 +6,7 @@ mod reach;
 
 use std::collections::HashSet;
 
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use sli_config::{Diagnostic, suggest};
 use sli_model::glob_matches;
 
@@ -77,21 +77,50 @@ pub(crate) fn unhandled_keys(flat: &Flat, reached: &Reached, config: &Json) -> V
 /// An error for each key that nothing handles.
 pub(crate) fn unhandled(flat: &Flat, reached: &Reached, config: &Json) -> Vec<Diagnostic> {
     let Some(map) = config.as_object() else {
-        return vec![Diagnostic::error("config.json is not a map of keys")];
+        return vec![not_a_map()];
     };
     let known: HashSet<&str> = reached.keys.iter().map(String::as_str).collect();
+    let help = |key: &str| {
+        format!(
+            "if the key changes nothing, say why in the descriptor: `[ignore_config] {key} = \"…\"`; else use it in an equation"
+        )
+    };
     unhandled_keys(flat, reached, config)
         .iter()
-        .map(|key| {
-            let mut shown = map[key].to_string();
-            if shown.len() > 60 {
-                shown = format!("{}…", shown.chars().take(57).collect::<String>());
-            }
-            let message = format!("config.json says `{key}: {shown}`, and the family `{}` does nothing with that key", flat.id.value);
-            let near = suggest(key, known.iter().copied().filter(|k| !map.contains_key(*k)));
-            Diagnostic::error(message)
-                .help_opt(near.map(|n| format!("did the file mean `{n}`?")))
-                .help(format!("if the key changes nothing, say why in the descriptor: `[ignore_config] {key} = \"…\"`; else use it in an equation"))
+        .map(|key| unhandled_key(map, key, &flat.id.value, &known).help(help(key)))
+        .collect()
+}
+
+/// An error for each key of a config.json that is neither harmless nor among those that a family in code says it
+/// handles. A key whose value is null counts as absent.
+pub fn unhandled_by(config: &Json, family: &str, handled: &[String]) -> Vec<Diagnostic> {
+    let Some(map) = config.as_object() else {
+        return vec![not_a_map()];
+    };
+    let known: HashSet<&str> = handled.iter().map(String::as_str).collect();
+    let nobodys = map
+        .iter()
+        .filter(|(key, value)| !value.is_null() && !known.contains(key.as_str()) && !is_harmless(key));
+    nobodys
+        .map(|(key, _)| {
+            unhandled_key(map, key, family, &known)
+                .help("the family must look at the key, or list it as handled because it changes nothing")
         })
         .collect()
+}
+
+fn not_a_map() -> Diagnostic {
+    Diagnostic::error("config.json is not a map of keys")
+}
+
+fn unhandled_key(map: &Map<String, Json>, key: &str, family: &str, known: &HashSet<&str>) -> Diagnostic {
+    let mut shown = map[key].to_string();
+    if shown.len() > 60 {
+        shown = format!("{}…", shown.chars().take(57).collect::<String>());
+    }
+    let near = suggest(key, known.iter().copied().filter(|k| !map.contains_key(*k)));
+    Diagnostic::error(format!(
+        "config.json says `{key}: {shown}`, and the family `{family}` does nothing with that key"
+    ))
+    .help_opt(near.map(|n| format!("did the file mean `{n}`?")))
 }

@@ -3,6 +3,9 @@
 /// Most spellings of one name. Entries combine, so their number could explode.
 const MAX_CANDIDATES: usize = 512;
 
+/// Longest spelling, in bytes. Entries that repeat a segment would double it each time.
+const MAX_LENGTH: usize = 4096;
+
 /// The `rename` entries of a family, cut into segments.
 pub(super) struct Renames {
     entries: Vec<Entry>,
@@ -34,6 +37,7 @@ impl Renames {
                     let rewritten = rewrite(&found[at], &entry.written, right);
                     if let Some(new) = rewritten
                         .map(|new| new.name)
+                        .filter(|new| new.len() <= MAX_LENGTH)
                         .filter(|new| !found.contains(new) && found.len() < MAX_CANDIDATES)
                     {
                         found.push(new);
@@ -167,6 +171,13 @@ mod tests {
         let many: Vec<(String, Vec<String>)> = (0..40).map(|i| (format!("s{i}"), vec![format!("t{i}")])).collect();
         let name = (0..40).map(|i| format!("s{i}")).collect::<Vec<_>>().join(".");
         assert_eq!(Renames::new(&many).candidates(&name).len(), MAX_CANDIDATES);
+    }
+
+    #[test]
+    fn names_that_would_double_without_end_stay_short() {
+        let many: Vec<(String, Vec<String>)> = (0..60).map(|_| ("a".into(), vec!["a.a".into()])).collect();
+        let found = Renames::new(&many).candidates("a");
+        assert!(found.iter().all(|name| name.len() <= MAX_LENGTH), "{}", found.len());
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 
 /// Missing tensors of one numbered parameter that are listed.
 const MAX_MISSING: usize = 16;
+/// Most names that ties may lead to from one: ties that feed each other would go on for ever.
+const MAX_TIED: usize = 64;
 /// Names listed for one missing tensor.
 const MAX_TRIED: usize = 32;
 
@@ -252,7 +254,7 @@ impl<'a> Resolver<'a> {
                 }
             }
             for right in self.tied_to(&names[next]) {
-                if !names.contains(&right) {
+                if names.len() < MAX_TIED && !names.contains(&right) {
                     names.push(right);
                 }
             }

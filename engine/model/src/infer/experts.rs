@@ -176,11 +176,13 @@ fn check_router(site: &Site<'_>, options: &Experts) -> Result<(), String> {
 }
 
 /// The scores that an index was chosen from.
-fn router(site: &Site<'_>, index: Value) -> Option<Value> {
-    let node = &site.graph.nodes[index.node as usize];
-    match node.op {
-        Op::TopK(_) | Op::SparseMixer { .. } if index.out == 0 => node.inputs.first().copied().flatten(),
-        Op::Slice { .. } => router(site, node.inputs.first().copied().flatten()?),
-        _ => None,
+fn router(site: &Site<'_>, mut index: Value) -> Option<Value> {
+    loop {
+        let node = &site.graph.nodes[index.node as usize];
+        match node.op {
+            Op::TopK(_) | Op::SparseMixer { .. } if index.out == 0 => return node.inputs.first().copied().flatten(),
+            Op::Slice { .. } => index = node.inputs.first().copied().flatten()?,
+            _ => return None,
+        }
     }
 }

@@ -25,9 +25,12 @@ pub use pair_bias::check_pair_bias;
 pub use structure::check_structure;
 pub use types::{Dim, Kind, SetId, Sets, ValueType};
 
-use crate::{Graph, GraphInput, Op, Origin};
+use crate::{Graph, GraphInput, Node, Op, Origin};
 use serde::{Deserialize, Serialize};
 use site::Site;
+
+/// Most elements of a value beside its rows.
+const MAX_ELEMENTS: u64 = 1 << 40;
 
 /// A node whose inputs do not fit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,7 +147,7 @@ pub fn infer(graph: &Graph, need: &[bool], params: &ParamTypes, env: &mut Env<'_
         } else {
             Err(Fault::Silent)
         };
-        slots.push(match result {
+        slots.push(match result.and_then(|types| possible(node, types)) {
             Ok(types) => Slot::Known(types),
             Err(Fault::Absent) => Slot::Absent,
             Err(Fault::Silent) => Slot::Unknown,
@@ -162,6 +165,18 @@ pub fn infer(graph: &Graph, need: &[bool], params: &ParamTypes, env: &mut Env<'_
         .map(|slot| if let Slot::Known(types) = slot { types } else { vec![] })
         .collect();
     found
+}
+
+/// The types, if memory could hold what they say of one row.
+fn possible(node: &Node, types: Vec<ValueType>) -> Outputs {
+    for value in &types {
+        let sizes = value.dims().into_iter().flatten().filter_map(|dim| dim.size());
+        let elements = sizes.fold(1u64, u64::saturating_mul);
+        if elements > MAX_ELEMENTS {
+            return Err(format!("`{}` gives {value}, which is larger than any memory", node.op.name()).into());
+        }
+    }
+    Ok(types)
 }
 
 fn node_type(

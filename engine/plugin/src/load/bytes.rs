@@ -1,0 +1,168 @@
+//! The bytes of a plugin file: its encoding, its manifest, the names it imports and exports.
+
+use sli_config::Diagnostic;
+use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+
+use crate::limits::{FILE_BYTES, FUNCTION_BYTES, MANIFEST_BYTES, bytes};
+
+/// The custom section that holds the manifest, at the top level of the component.
+pub(crate) const MANIFEST_SECTION: &str = "sli-pipe:manifest";
+
+/// What a component says of itself.
+#[derive(Debug, Default)]
+pub(super) struct Found<'a> {
+    pub(super) manifest: Option<&'a [u8]>,
+    pub(super) imports: Vec<String>,
+    pub(super) exports: Vec<String>,
+}
+
+/// What guests of Rust and C are made of; the same as the engine is set to.
+fn features() -> WasmFeatures {
+    let mut features = WasmFeatures::WASM2 | WasmFeatures::RELAXED_SIMD | WasmFeatures::EXTENDED_CONST;
+    features |= WasmFeatures::COMPONENT_MODEL;
+    features
+}
+
+/// True if these bytes begin as a component does.
+pub(crate) fn is_component(wasm: &[u8]) -> bool {
+    Parser::is_component(wasm)
+}
+
+/// Validates a component and finds its manifest and its names.
+pub(super) fn inspect<'a>(name: &str, wasm: &'a [u8]) -> Result<Found<'a>, Diagnostic> {
+    if wasm.len() as u64 > FILE_BYTES {
+        let message = format!("`{name}` is larger than {}, the limit for plugins", bytes(FILE_BYTES));
+        return Err(Diagnostic::error(message).help("build it for size, and strip its debug information"));
+    }
+    if Parser::is_core_wasm(wasm) {
+        return Err(Diagnostic::error(format!("`{name}` is a core module, not a component"))
+            .help("`sli-pipe plugins pack` makes a plugin of it"));
+    }
+    if !Parser::is_component(wasm) {
+        return Err(Diagnostic::error(format!("`{name}` is no WebAssembly component"))
+            .help("a plugin is made with `sli-pipe plugins pack`"));
+    }
+    let broken = |why: wasmparser::BinaryReaderError| {
+        Diagnostic::error(format!(
+            "`{name}` is broken: {} (at byte {})",
+            why.message(),
+            why.offset()
+        ))
+        .help("build it again; a file that was cut off or changed does not validate")
+    };
+    names(wasm, &mut |function| too_long(name, function))
+        .map_err(|fault| match fault {
+            Fault::Broken(why) => broken(why),
+            Fault::Refused(error) => *error,
+        })
+        .and_then(|found| {
+            Validator::new_with_features(features())
+                .validate_all(wasm)
+                .map_err(broken)?;
+            Ok(found)
+        })
+}
+
+enum Fault {
+    Broken(wasmparser::BinaryReaderError),
+    Refused(Box<Diagnostic>),
+}
+
+impl From<wasmparser::BinaryReaderError> for Fault {
+    fn from(why: wasmparser::BinaryReaderError) -> Fault {
+        Fault::Broken(why)
+    }
+}
+
+fn too_long(name: &str, length: usize) -> Option<Box<Diagnostic>> {
+    (length > FUNCTION_BYTES).then(|| {
+        let length = bytes(length as u64);
+        let limit = bytes(FUNCTION_BYTES as u64);
+        Box::new(
+            Diagnostic::error(format!("`{name}` has a function of {length}; the limit is {limit}"))
+                .help("build it with less inlining"),
+        )
+    })
+}
+
+/// Walks the whole file; only the top level has names and a manifest.
+fn names<'a>(wasm: &'a [u8], function: &mut dyn FnMut(usize) -> Option<Box<Diagnostic>>) -> Result<Found<'a>, Fault> {
+    let mut found = Found::default();
+    let mut depth = 0usize;
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload? {
+            Payload::Version { encoding, .. } => {
+                // the first header is the file's own
+                depth += 1;
+                if depth == 1 && encoding != Encoding::Component {
+                    return Err(Fault::Refused(Box::new(Diagnostic::error("a plugin is a component"))));
+                }
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::CodeSectionEntry(body) => {
+                if let Some(error) = function(body.range().len()) {
+                    return Err(Fault::Refused(error));
+                }
+            }
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    found.imports.push(import?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    found.exports.push(export?.name.name.to_owned());
+                }
+            }
+            Payload::CustomSection(section) if depth == 1 && section.name() == MANIFEST_SECTION => {
+                found.manifest = Some(section.data());
+            }
+            _ => {}
+        }
+    }
+    Ok(found)
+}
+
+/// The text of a manifest.
+pub(super) fn manifest_text<'a>(name: &str, data: &'a [u8]) -> Result<&'a str, Diagnostic> {
+    if data.len() > MANIFEST_BYTES {
+        let limit = bytes(MANIFEST_BYTES as u64);
+        return Err(Diagnostic::error(format!(
+            "the manifest of `{name}` is larger than {limit}"
+        )));
+    }
+    std::str::from_utf8(data)
+        .map_err(|why| Diagnostic::error(format!("the manifest of `{name}` is no UTF-8 text: {why}")))
+}
+
+/// A component without its manifest.
+///
+/// # Errors
+/// Bytes that are no component.
+pub(crate) fn without_manifest(wasm: &[u8]) -> Result<Vec<u8>, wasmparser::BinaryReaderError> {
+    let mut out = Vec::with_capacity(wasm.len());
+    let (mut depth, mut kept, mut at) = (0usize, 0usize, 0usize);
+    for payload in Parser::new(0).parse_all(wasm) {
+        let payload = payload?;
+        match &payload {
+            Payload::Version { range, .. } => {
+                depth += 1;
+                at = range.end;
+            }
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::CustomSection(section) if depth == 1 && section.name() == MANIFEST_SECTION => {
+                // the section begins where the one before it ended
+                out.extend_from_slice(&wasm[kept..at]);
+                kept = section.range().end;
+            }
+            _ => {}
+        }
+        if let Some((_, range)) = payload.as_section() {
+            at = range.end;
+        } else if let Payload::CodeSectionEntry(body) = &payload {
+            at = body.range().end;
+        }
+    }
+    out.extend_from_slice(&wasm[kept..]);
+    Ok(out)
+}
