@@ -40,12 +40,15 @@ pub(crate) enum Command {
     Completions(CompletionsArgs),
 }
 
-/// Where families come from, beside those shipped with the program.
+/// Where families and plugins come from, beside those shipped with the program and in the usual folders.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct FamilyDirs {
     /// Lay the descriptors of this folder over the known families; may be given several times, the last wins
     #[arg(long = "families", value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) dirs: Vec<PathBuf>,
+    /// Lay the plugins of this folder over those that are found; may be given several times, the last wins
+    #[arg(long = "plugins", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) plugins: Vec<PathBuf>,
 }
 
 /// What `run` and `plan` take.

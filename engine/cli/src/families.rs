@@ -9,15 +9,25 @@ use sli_family::Registry;
 
 use crate::args::FamilyDirs;
 use crate::failure::{Failure, Outcome};
+use crate::plugins::{Granted, Plugins};
 
-/// All families that the command line can see.
+/// All families that the command line can see, plugins among them.
+///
+/// # Errors
+/// A folder of `--families` or `--plugins` that is not there, or a folder that cannot be read.
+pub(crate) fn registry(dirs: &FamilyDirs) -> Outcome<Registry> {
+    let mut registry = descriptors(dirs)?;
+    Plugins::find(dirs)?.register(&mut registry, &Granted::by_user()?)?;
+    Ok(registry)
+}
+
+/// All descriptors that the command line can see.
 ///
 /// # Errors
 /// A folder of `--families` that is not there, or a folder that cannot be read.
-pub(crate) fn registry(dirs: &FamilyDirs) -> Outcome<Registry> {
+pub(crate) fn descriptors(dirs: &FamilyDirs) -> Outcome<Registry> {
     let mut registry = Registry::shipped();
-    let user = user_folder(std::env::var_os("XDG_CONFIG_HOME"), std::env::var_os("HOME"));
-    let found = [Some(PathBuf::from("families")), user]
+    let found = [Some(PathBuf::from("families")), user_folder("families")]
         .into_iter()
         .flatten()
         .filter(|dir| dir.is_dir());
@@ -25,20 +35,26 @@ pub(crate) fn registry(dirs: &FamilyDirs) -> Outcome<Registry> {
         add(&mut registry, &dir)?;
     }
     for dir in &dirs.dirs {
-        if !dir.is_dir() {
-            let what = if dir.exists() {
-                "is a file, not a folder"
-            } else {
-                "does not exist"
-            };
-            let message = format!("the folder `{}` given with `--families` {what}", dir.display());
-            return Err(Failure::input(
-                Diagnostic::error(message).help("name the folder that holds `<id>.toml` files"),
-            ));
-        }
+        require_folder(dir, "--families", "<id>.toml")?;
         add(&mut registry, dir)?;
     }
     Ok(registry)
+}
+
+/// Fails unless `dir`, given with `option`, is a folder.
+pub(crate) fn require_folder(dir: &Path, option: &str, files: &str) -> Outcome {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let what = if dir.exists() {
+        "is a file, not a folder"
+    } else {
+        "does not exist"
+    };
+    let message = format!("the folder `{}` given with `{option}` {what}", dir.display());
+    Err(Failure::input(
+        Diagnostic::error(message).help(format!("name the folder that holds `{files}` files")),
+    ))
 }
 
 fn add(registry: &mut Registry, dir: &Path) -> Outcome {
@@ -48,15 +64,20 @@ fn add(registry: &mut Registry, dir: &Path) -> Outcome {
     })
 }
 
-/// `sli-pipe/families` in the configuration folder. The specification of base directories says to ignore a
-/// relative `XDG_CONFIG_HOME`.
-fn user_folder(config: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
+/// `sli-pipe/<name>` in the user's configuration folder.
+pub(crate) fn user_folder(name: &str) -> Option<PathBuf> {
+    configuration(std::env::var_os("XDG_CONFIG_HOME"), std::env::var_os("HOME")).map(|folder| folder.join(name))
+}
+
+/// `sli-pipe` in the configuration folder. The specification of base directories says to ignore a relative
+/// `XDG_CONFIG_HOME`.
+fn configuration(config: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
     let config = config.map(PathBuf::from).filter(|path| path.is_absolute());
     let config = config.or_else(|| {
         home.filter(|home| !home.is_empty())
             .map(|home| PathBuf::from(home).join(".config"))
     })?;
-    Some(config.join("sli-pipe/families"))
+    Some(config.join("sli-pipe"))
 }
 
 #[cfg(test)]
@@ -66,13 +87,13 @@ mod tests {
     #[test]
     fn the_configuration_folder_is_that_of_the_desktop_specification() {
         let folder = |config: Option<&str>, home: Option<&str>| {
-            user_folder(config.map(OsString::from), home.map(OsString::from))
+            configuration(config.map(OsString::from), home.map(OsString::from))
         };
-        assert_eq!(folder(Some("/x"), Some("/home/a")), Some("/x/sli-pipe/families".into()));
+        assert_eq!(folder(Some("/x"), Some("/home/a")), Some("/x/sli-pipe".into()));
         for config in [None, Some(""), Some("relative")] {
             assert_eq!(
                 folder(config, Some("/home/a")),
-                Some("/home/a/.config/sli-pipe/families".into())
+                Some("/home/a/.config/sli-pipe".into())
             );
         }
         assert_eq!(folder(None, None), None);
@@ -83,6 +104,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = FamilyDirs {
             dirs: vec![folder.path().join("none")],
+            ..FamilyDirs::default()
         };
         let failure = registry(&missing).unwrap_err();
         assert_eq!(failure.code(), 2);
@@ -95,6 +117,7 @@ mod tests {
         std::fs::write(folder.path().join("llama.toml"), "id = \"llama\"\n").unwrap();
         let registry = registry(&FamilyDirs {
             dirs: vec![folder.path().to_owned()],
+            ..FamilyDirs::default()
         })
         .unwrap();
         assert_eq!(registry.file("llama").unwrap().text, "id = \"llama\"\n");

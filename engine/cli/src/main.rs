@@ -13,6 +13,7 @@ mod group;
 mod interrupt;
 mod logs;
 mod output;
+mod plugins;
 mod prepare;
 mod progress;
 mod summary;

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use sli_checkpoint::Checkpoint;
 use sli_config::{Diagnostic, Pipeline, parse_pipeline};
 use sli_family::{Family, Registry};
+use sli_plugin::Plugin;
 use sli_runtime::{Observer, Run, Setup, require_binding};
 
 use crate::args::{FamilyDirs, PipelineArgs};
 use crate::command::check::read;
 use crate::failure::{Failure, Outcome};
+use crate::plugins::{Granted, Plugins};
 
 /// A run and where it will write.
 pub(crate) struct Prepared {
@@ -20,6 +22,8 @@ pub(crate) struct Prepared {
     pub(crate) name: String,
     /// The run directory.
     pub(crate) dir: PathBuf,
+    /// The plugins that it may call.
+    pub(crate) plugins: Vec<Plugin>,
 }
 
 /// Reads the pipeline, opens the model, applies its family, reads the documents and plans.
@@ -56,7 +60,11 @@ pub(crate) fn prepare_pipeline(source: Source<'_>, observer: &dyn Observer) -> O
         base,
         families,
     } = source;
-    let registry = crate::families::registry(families)?;
+    let (found, granted) = (Plugins::find(families)?, Granted::by_pipeline(&pipeline, base)?);
+    let mut registry = crate::families::descriptors(families)?;
+    let mut used = found.register(&mut registry, &granted)?;
+    let (stages, more) = found.stages(&pipeline, &granted)?;
+    used.extend(more);
     let checkpoint = open(&pipeline, base)?;
     let family = family(&registry, &pipeline, &checkpoint)?;
     tracing::info!(family = family.id(), model = %checkpoint.dir().display(), "opened the model");
@@ -70,12 +78,14 @@ pub(crate) fn prepare_pipeline(source: Source<'_>, observer: &dyn Observer) -> O
         plan,
         binding,
         descriptor: family.fingerprint(),
+        plugins: stages,
     };
     let run = Run::prepare(setup, observer)?;
     Ok(Prepared {
         run,
         name: pipeline.name,
         dir: PathBuf::from(pipeline.output.dir.value),
+        plugins: used,
     })
 }
 

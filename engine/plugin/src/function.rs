@@ -9,6 +9,7 @@ use sli_model::{ForeignDim, ForeignTensor, ForeignType, ForeignValues, TensorFun
 
 use crate::call::{invalid, refusal};
 use crate::limits::{COMPUTE_BYTES, RESULT_SLACK};
+use crate::options::{OptionError, validate_options};
 use crate::plugin::Plugin;
 
 /// Most dims of a result.
@@ -206,6 +207,20 @@ impl PluginFunction {
 }
 
 impl TensorFunction for PluginFunction {
+    fn check_options(&self, options: &str) -> Result<(), String> {
+        let given = serde_json::from_str(options).map_err(|why| why.to_string())?;
+        let schema = self.plugin.manifest().functions[&self.name].options.as_ref();
+        let wrong = validate_options(schema, &given).map_err(|error| in_one(&error))?;
+        let words = |wrong: &OptionError| match wrong.pointer.as_str() {
+            "" => wrong.message.clone(),
+            pointer => format!("{pointer}: {}", wrong.message),
+        };
+        match wrong.iter().map(words).collect::<Vec<_>>() {
+            wrong if wrong.is_empty() => Ok(()),
+            wrong => Err(wrong.join("; ")),
+        }
+    }
+
     fn infer(&self, options: &str, inputs: &[Option<ForeignType>]) -> Result<Vec<ForeignType>, String> {
         self.types(options, inputs)
             .map(|inferred| inferred.outputs)

@@ -17,6 +17,7 @@ pub(crate) fn families(args: &FamiliesArgs) -> Outcome {
         Some(FamiliesCommand::Show { id, families }) => {
             let dirs = FamilyDirs {
                 dirs: [&*args.families.dirs, &*families.dirs].concat(),
+                plugins: [&*args.families.plugins, &*families.plugins].concat(),
             };
             print(&crate::families::registry(&dirs)?.descriptor(id)?.show())
         }

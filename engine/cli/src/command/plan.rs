@@ -21,7 +21,7 @@ pub(crate) fn plan(args: &PipelineArgs, logs: bool) -> Outcome {
     let progress = Progress::new(logs);
     let prepared = prepare(args, &progress);
     progress.end();
-    let Prepared { run, name, dir } = prepared?;
+    let Prepared { run, name, dir, .. } = prepared?;
     show(run.warnings());
     let plan = run.plan();
     let estimate = estimate::seconds(plan, &dir);

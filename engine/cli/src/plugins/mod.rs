@@ -1,0 +1,186 @@
+//! Plugins: where they come from, what they are granted, and what they become.
+//!
+//! They are found like families: `plugins/` in the current directory, in the user's configuration folder, then each
+//! `--plugins DIR`; later wins, by id. A file that cannot be used breaks only what needs it.
+
+mod adapt;
+mod grants;
+mod messages;
+mod stages;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use sli_config::family::FamilyHeader;
+use sli_config::plugin::PluginKind;
+use sli_config::{Diagnostic, SourceFile};
+use sli_family::{CodeFamily, ForeignFunction, Registry};
+use sli_plugin::{Host, Plugin};
+
+use crate::args::FamilyDirs;
+use crate::failure::{Failure, Outcome};
+pub(crate) use grants::Granted;
+pub(crate) use messages::Tapped;
+
+/// A file that should be a plugin.
+pub(crate) struct Found {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// The plugin, or what is wrong with the file.
+    pub(crate) plugin: Result<Plugin, Vec<Diagnostic>>,
+}
+
+/// All plugins that the command line can see, by id.
+#[derive(Default)]
+pub(crate) struct Plugins(IndexMap<String, Found>);
+
+impl Plugins {
+    /// Looks through the folders. Files are read and checked; nothing in them runs.
+    ///
+    /// # Errors
+    /// A folder of `--plugins` that is not there, or a folder that cannot be read.
+    pub(crate) fn find(dirs: &FamilyDirs) -> Outcome<Plugins> {
+        let mut plugins = Plugins::default();
+        let mut host = None;
+        for dir in folders(dirs)? {
+            for path in wasm_files(&dir)? {
+                let host = match &host {
+                    Some(host) => host,
+                    None => host.insert(Host::new().map_err(Failure::input)?),
+                };
+                plugins.add(host, path);
+            }
+        }
+        Ok(plugins)
+    }
+
+    /// Lays the plugin of a file over what is there.
+    pub(crate) fn add(&mut self, host: &Host, path: PathBuf) {
+        let plugin = host.load(&path);
+        let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let plugin = plugin.and_then(|plugin| match plugin.id() == id {
+            true => Ok(plugin),
+            false => Err(vec![misnamed(&plugin, &id)]),
+        });
+        self.0.insert(id, Found { path, plugin });
+    }
+
+    /// All of them, by id.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Found)> {
+        self.0.iter().map(|(id, found)| (id.as_str(), found))
+    }
+
+    /// The plugin called `id`.
+    ///
+    /// # Errors
+    /// There is none, or its file cannot be used.
+    pub(crate) fn get(&self, id: &str) -> Result<&Plugin, Vec<Diagnostic>> {
+        match self.0.get(id) {
+            Some(found) => found.plugin.as_ref().map_err(Clone::clone),
+            None => {
+                let near = sli_config::suggest(id, self.0.keys().map(String::as_str));
+                let near = near.map(|near| format!("did you mean `{near}`?"));
+                let error = Diagnostic::error(format!("there is no plugin `{id}`")).help_opt(near);
+                let help = format!("put `{id}.wasm` into `plugins/`, or name its folder with `--plugins`");
+                Err(vec![error.help(help).help("`sli-pipe plugins list` lists those that are found")])
+            }
+        }
+    }
+
+    /// Adds families and functions to what is known, with what they are granted; returns the plugins as granted.
+    ///
+    /// # Errors
+    /// Two functions of one name.
+    pub(crate) fn register(&self, registry: &mut Registry, granted: &Granted) -> Result<Vec<Plugin>, Vec<Diagnostic>> {
+        let (mut used, mut errors) = (Vec::new(), Vec::new());
+        for (id, found) in &self.0 {
+            let plugin = match &found.plugin {
+                Ok(plugin) => plugin.granted(granted.of(id)),
+                Err(why) => {
+                    // It may be the family that nobody else describes; then its errors are what to say.
+                    if registry.file(id).is_none() {
+                        let file = SourceFile::new(found.path.display().to_string(), "");
+                        registry.add_broken(id, file, why.clone());
+                    }
+                    continue;
+                }
+            };
+            match plugin.manifest().kind {
+                PluginKind::Family => registry.add_code(family(&plugin)),
+                PluginKind::Op => {
+                    let added = functions(&plugin).map(|function| registry.add_function(function));
+                    errors.extend(added.filter_map(Result::err).map(|error| *error));
+                }
+                _ => continue,
+            }
+            used.push(plugin);
+        }
+        if errors.is_empty() { Ok(used) } else { Err(errors) }
+    }
+}
+
+fn misnamed(plugin: &Plugin, stem: &str) -> Diagnostic {
+    let id = &plugin.manifest().id;
+    let message = format!("the plugin's id is `{}`, but its file is called `{stem}.wasm`", id.value);
+    let help = format!("rename the file to `{}.wasm`", id.value);
+    Diagnostic::error(message).primary(id.label("must be the file's name")).help(help)
+}
+
+fn family(plugin: &Plugin) -> CodeFamily {
+    let manifest = plugin.manifest();
+    CodeFamily {
+        header: FamilyHeader {
+            file: Arc::clone(&manifest.file),
+            id: manifest.id.clone().spanned(),
+            is_abstract: false,
+            matches: manifest.matches.clone(),
+        },
+        family: Arc::new(plugin.family()),
+    }
+}
+
+fn functions(plugin: &Plugin) -> impl Iterator<Item = ForeignFunction> {
+    plugin.manifest().functions.iter().filter_map(|(name, def)| {
+        let input = |input: &String| match input.strip_suffix('?') {
+            Some(name) => (name.to_owned(), true),
+            None => (input.clone(), false),
+        };
+        Some(ForeignFunction {
+            plugin: plugin.id().to_owned(),
+            name: name.clone(),
+            digest: plugin.digest().to_owned(),
+            inputs: def.inputs.iter().map(input).collect(),
+            outputs: def.outputs.clone(),
+            code: plugin.function(name)?,
+        })
+    })
+}
+
+/// The folders that plugins come from, in the order in which they lie over each other.
+fn folders(dirs: &FamilyDirs) -> Outcome<Vec<PathBuf>> {
+    let user = crate::families::user_folder("plugins");
+    let mut folders: Vec<PathBuf> = [Some(PathBuf::from("plugins")), user]
+        .into_iter()
+        .flatten()
+        .filter(|dir| dir.is_dir())
+        .collect();
+    for dir in &dirs.plugins {
+        crate::families::require_folder(dir, "--plugins", "<id>.wasm")?;
+        folders.push(dir.clone());
+    }
+    Ok(folders)
+}
+
+/// The `.wasm` files of a folder, by name.
+pub(crate) fn wasm_files(dir: &Path) -> Outcome<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(dir).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
+    let entries = entries.map_err(|error| {
+        let message = format!("the plugins in `{}` cannot be read: {error}", dir.display());
+        Failure::input(Diagnostic::error(message))
+    })?;
+    let mut files: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "wasm"));
+    files.sort();
+    Ok(files)
+}
