@@ -126,6 +126,10 @@ pub(crate) fn build(sections: &[StageSection], model: &Model<'_>) -> Result<(Sta
             }
             StageKind::Embed(options) => embed::Embed::new(name, options, model).map(|stage| Box::new(stage) as _),
             StageKind::Logits(options) => logits::Logits::new(name, options, model).map(|stage| Box::new(stage) as _),
+            StageKind::Plugin(options) => {
+                let message = format!("the plugin `{}` is not loaded", options.plugin.value);
+                Err(vec![Diagnostic::error(message).primary(options.plugin.label(""))])
+            }
         };
         match made {
             Ok(stage) => stages.push(stage),
