@@ -28,13 +28,14 @@ fn sources(krate: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "model",
     "config",
     "family",
     "checkpoint",
     "torch",
     "runtime",
+    "watch",
     "cli",
     "xtask",
 ];
@@ -46,6 +47,7 @@ fn crates_depend_only_in_the_direction_of_the_map() {
         ("config", vec!["sli-model"]),
         ("family", vec!["sli-model", "sli-config"]),
         ("checkpoint", vec!["sli-model"]),
+        ("watch", vec!["sli-config"]),
         ("torch", vec!["sli-model"]),
         (
             "runtime",

@@ -58,6 +58,9 @@ fn schemas_are_printed_as_they_are_shipped() {
         ("pipeline", "pipeline"),
         ("family", "family"),
         ("family-std", "family-std"),
+        ("plugin", "plugin"),
+        ("grants", "grants"),
+        ("plan", "plan"),
     ] {
         let shipped = std::fs::read_to_string(root().join(format!("schemas/{file}.schema.json"))).unwrap();
         assert_eq!(

@@ -206,6 +206,12 @@ pub(crate) enum SchemaKind {
     Family,
     /// Shared parts of descriptors, `families/std/<name>.toml`
     FamilyStd,
+    /// Manifests of plugins, `plugin.toml`
+    Plugin,
+    /// What is granted to plugins, `plugins.toml` of the settings
+    Grants,
+    /// Plans as JSON, which plugins of kind `family` give
+    Plan,
 }
 
 /// What `report` takes.

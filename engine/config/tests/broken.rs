@@ -339,3 +339,30 @@ fn the_parser_sees_more() {
         );
     }
 }
+
+/// The files that `cargo xtask test` shows to a language server: each says by its first line what it is.
+#[test]
+fn files_for_the_editor_are_refused_by_schema_and_parser() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/editor");
+    let schemas = schema::files();
+    let mut seen = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let named = text.lines().next().unwrap().rsplit('/').next().unwrap();
+        let (_, schema) = schemas.iter().find(|(name, _)| *name == named).expect(named);
+        let validator = jsonschema::draft7::options().build(schema).unwrap();
+        assert!(!validator.is_valid(&as_json(&text)), "{}", path.display());
+        let file = SourceFile::new(path.file_name().unwrap().to_str().unwrap(), text.as_str());
+        let refused = match named {
+            "pipeline.schema.json" => parse_pipeline(file, &[]).is_err(),
+            "family.schema.json" => parse_family(file).is_err(),
+            "family-std.schema.json" => parse_std(file, "std/x").is_err(),
+            "plugin.schema.json" => parse_plugin(file).is_err(),
+            _ => parse_grants(file).is_err(),
+        };
+        assert!(refused, "{}", path.display());
+        seen += 1;
+    }
+    assert!(seen >= 10, "only {seen} files");
+}

@@ -5,7 +5,7 @@
 //! ```
 //! Parameters and numbers stand where they are used; every other node has its own line.
 
-mod attributes;
+pub(crate) mod attributes;
 
 use crate::bind::BoundGraph;
 use crate::{Base, Graph, GraphInput, ModelPlan, Node, Op, Param, ParamForm, Scalar, StackValue, Value};

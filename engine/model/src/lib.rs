@@ -4,7 +4,9 @@
 //! printed, compared, hashed and serialised, whoever made it (a descriptor or a plugin).
 
 pub mod bind;
+mod canonical;
 pub mod cost;
+pub mod diff;
 pub mod display;
 mod dtype;
 mod foreign;

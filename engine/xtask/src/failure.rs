@@ -101,6 +101,12 @@ pub(crate) enum Failure {
         /// The files, as paths in the repository.
         files: Vec<String>,
     },
+    /// A broken file was not refused.
+    #[error("`{file}` is broken on purpose, and its schema accepts it or could not be read.")]
+    Accepted {
+        /// The file, as a path in the repository.
+        file: String,
+    },
     /// A program that a step ran ended with an error.
     #[error("`{command}` failed ({status}); its own messages are above.")]
     Step {

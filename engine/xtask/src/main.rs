@@ -7,6 +7,7 @@
 #[cfg(target_os = "linux")]
 mod bench;
 mod bundle;
+mod editor;
 mod failure;
 mod fetch;
 mod generated;
@@ -46,6 +47,8 @@ enum Command {
     Test,
     /// Fetch the real models that tests use into `.deps/models/`
     Models,
+    /// Check families, pipelines and manifests with their schemas, as an editor does
+    Editor,
     /// Write the files that the code states: the JSON schemas in `schemas/`, `docs/functions.md`
     Generate {
         /// Write nothing; fail where a committed file is not what the code says now
@@ -77,6 +80,7 @@ fn run(command: &Command, workspace: &Workspace) -> Result<(), Failure> {
         Command::Demo => steps::demo(workspace),
         Command::Test => steps::test(workspace),
         Command::Models => models::ensure(workspace),
+        Command::Editor => editor::check(workspace),
         Command::Generate { check: false } => generated::write(workspace),
         Command::Generate { check: true } => generated::check(workspace),
         #[cfg(target_os = "linux")]

