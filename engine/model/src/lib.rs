@@ -4,6 +4,7 @@
 //! printed, compared, hashed and serialised, whoever made it (a descriptor or a plugin).
 
 pub mod bind;
+mod canonical;
 pub mod cost;
 pub mod display;
 mod dtype;
