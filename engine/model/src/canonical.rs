@@ -52,7 +52,10 @@ impl Graph {
             let node = *order.places.get(&value.node)?;
             Some(Value { node, ..value })
         };
-        let outputs = self.outputs.iter().filter_map(|(name, value)| Some((name.clone(), place(*value)?)));
+        let outputs = self
+            .outputs
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), place(*value)?)));
         let points = self.points.iter().filter_map(|point| {
             let value = place(point.value)?;
             let name = point.name.clone();
@@ -137,7 +140,10 @@ mod tests {
     /// x * a - x * b, its nodes written down in the given order of the parts.
     fn difference(b_first: bool) -> Graph {
         let mut graph = Graph::default();
-        graph.params = vec![param(if b_first { "b" } else { "a" }), param(if b_first { "a" } else { "b" })];
+        graph.params = vec![
+            param(if b_first { "b" } else { "a" }),
+            param(if b_first { "a" } else { "b" }),
+        ];
         let unused = b_first.then(|| graph.push(Op::Range(3), Vec::new(), Origin::default()));
         let x = graph.push(Op::Input(GraphInput::X), Vec::new(), Origin::default());
         let mut product = |id: u32| {

@@ -81,6 +81,6 @@ macro_rules! family {
         $crate::__described!($type $(, $id, $version)?);
         type __SliPipePlugin = $crate::family::Exported<$type>;
         #[cfg(target_arch = "wasm32")]
-        $crate::__export_family!(__SliPipePlugin with_types_in $crate::family::bindings);
+        $crate::family::bindings::__export_family!(__SliPipePlugin with_types_in $crate::family::bindings);
     };
 }

@@ -40,7 +40,9 @@ pub fn filter<F: Filter>(options: &str, documents: Vec<Document>) -> Result<Vec<
     let filter = F::new(crate::options(options)?)?;
     let apply = |document: Document| {
         let id = document.id.clone();
-        filter.apply(document).map_err(|error| format!("document `{id}`: {error}"))
+        filter
+            .apply(document)
+            .map_err(|error| format!("document `{id}`: {error}"))
     };
     documents.into_iter().map(apply).collect()
 }
@@ -74,6 +76,6 @@ macro_rules! filter {
         $crate::__described!($type $(, $id, $version)?);
         type __SliPipePlugin = $crate::filter::Exported<$type>;
         #[cfg(target_arch = "wasm32")]
-        $crate::__export_filter!(__SliPipePlugin with_types_in $crate::filter::bindings);
+        $crate::filter::bindings::__export_filter!(__SliPipePlugin with_types_in $crate::filter::bindings);
     };
 }

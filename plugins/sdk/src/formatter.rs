@@ -11,7 +11,11 @@ pub use bindings::sli_pipe::plugin::tables::{Cell, Column, ColumnKind};
 #[doc(hidden)]
 #[allow(missing_docs, unsafe_code, clippy::all)]
 pub mod bindings {
-    crate::bindings!("formatter", "__export_formatter", "sli_pipe_plugin::formatter::bindings");
+    crate::bindings!(
+        "formatter",
+        "__export_formatter",
+        "sli_pipe_plugin::formatter::bindings"
+    );
 }
 
 /// A form for rows.
@@ -68,6 +72,6 @@ macro_rules! formatter {
         $crate::__described!($type $(, $id, $version)?);
         type __SliPipePlugin = $crate::formatter::Exported<$type>;
         #[cfg(target_arch = "wasm32")]
-        $crate::__export_formatter!(__SliPipePlugin with_types_in $crate::formatter::bindings);
+        $crate::formatter::bindings::__export_formatter!(__SliPipePlugin with_types_in $crate::formatter::bindings);
     };
 }

@@ -31,11 +31,7 @@ pub trait Function {
     ///
     /// # Errors
     /// Why the run must stop.
-    fn compute(
-        options: &Self::Options,
-        inputs: Vec<Option<Tensor>>,
-        lengths: &[u64],
-    ) -> Result<Vec<Tensor>, String>;
+    fn compute(options: &Self::Options, inputs: Vec<Option<Tensor>>, lengths: &[u64]) -> Result<Vec<Tensor>, String>;
 }
 
 impl TensorType {
@@ -137,6 +133,6 @@ macro_rules! op {
             }
         };
         #[cfg(target_arch = "wasm32")]
-        $crate::__export_op!(__SliPipePlugin with_types_in $crate::op::bindings);
+        $crate::op::bindings::__export_op!(__SliPipePlugin with_types_in $crate::op::bindings);
     };
 }

@@ -5,8 +5,8 @@ use std::marker::PhantomData;
 use serde::de::DeserializeOwned;
 
 use crate::{Described, log};
-pub use bindings::sli_pipe::plugin::tables::{Cell, Column, ColumnKind, Table};
 pub use bindings::exports::sli_pipe::plugin::value_reducer::{Block, Piece, PointState};
+pub use bindings::sli_pipe::plugin::tables::{Cell, Column, ColumnKind, Table};
 
 /// The generated glue; of use to [`reducer!`](crate::reducer!) only.
 #[doc(hidden)]
@@ -81,6 +81,6 @@ macro_rules! reducer {
         $crate::__described!($type $(, $id, $version)?);
         type __SliPipePlugin = $crate::reducer::Exported<$type>;
         #[cfg(target_arch = "wasm32")]
-        $crate::__export_reducer!(__SliPipePlugin with_types_in $crate::reducer::bindings);
+        $crate::reducer::bindings::__export_reducer!(__SliPipePlugin with_types_in $crate::reducer::bindings);
     };
 }

@@ -16,9 +16,13 @@ pub fn fixtures(model_type: &str) -> Vec<(String, Json)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).expect("the fixtures are there") {
         let path = entry.expect("a readable entry").path();
-        let Ok(text) = fs::read_to_string(path.join("config.json")) else { continue };
+        let Ok(text) = fs::read_to_string(path.join("config.json")) else {
+            continue;
+        };
         // Python writes `Infinity` in some, which is no JSON; they are of other families.
-        let Ok(config) = serde_json::from_str::<Json>(&text) else { continue };
+        let Ok(config) = serde_json::from_str::<Json>(&text) else {
+            continue;
+        };
         if config["model_type"] == model_type {
             found.push((path.file_name().unwrap().to_string_lossy().into_owned(), config));
         }
@@ -30,7 +34,9 @@ pub fn fixtures(model_type: &str) -> Vec<(String, Json)> {
 
 /// The plan of the shipped descriptor, in canonical form.
 pub fn shipped(config: &Json) -> ModelPlan {
-    let family = Registry::shipped().detect(config).expect("a shipped family describes it");
+    let family = Registry::shipped()
+        .detect(config)
+        .expect("a shipped family describes it");
     family.plan(config).expect("the shipped family plans it").canonical()
 }
 

@@ -152,10 +152,19 @@ mod tests {
 
     #[test]
     fn long_documents_are_split_at_the_ends_of_words() {
-        assert_eq!(run(r#"{"split_at": 9}"#, "some text in pieces"), ["some text", "in pieces"]);
-        assert_eq!(run(r#"{"split_at": 7}"#, "some text in pieces"), ["some", "text in", "pieces"]);
+        assert_eq!(
+            run(r#"{"split_at": 9}"#, "some text in pieces"),
+            ["some text", "in pieces"]
+        );
+        assert_eq!(
+            run(r#"{"split_at": 7}"#, "some text in pieces"),
+            ["some", "text in", "pieces"]
+        );
         assert_eq!(run(r#"{"split_at": 3}"#, "abcdefg hi"), ["abc", "def", "g", "hi"]);
-        assert_eq!(run(r#"{"split_at": 2, "unit": "words"}"#, "a b c d e"), ["a b", "c d", "e"]);
+        assert_eq!(
+            run(r#"{"split_at": 2, "unit": "words"}"#, "a b c d e"),
+            ["a b", "c d", "e"]
+        );
         assert_eq!(run(r#"{"split_at": 3, "min": 2}"#, "abcdefg hi"), ["abc", "def", "hi"]);
     }
 

@@ -102,8 +102,14 @@ fn norm<'g>(m: &Module<'g>, x: Tensor<'g>, module: &str, s: &Settings) -> Tensor
 
 fn attention<'g>(m: &Module<'g>, x: Tensor<'g>, s: &Settings) -> Tensor<'g> {
     let (q, k, v) = m.group("qkv", ".", |m| {
-        let q = m.linear(x, "q_proj").split_heads(s.heads, s.head_dim).rotary(Some(&s.rope));
-        let k = m.linear(x, "k_proj").split_heads(s.kv_heads, s.head_dim).rotary(Some(&s.rope));
+        let q = m
+            .linear(x, "q_proj")
+            .split_heads(s.heads, s.head_dim)
+            .rotary(Some(&s.rope));
+        let k = m
+            .linear(x, "k_proj")
+            .split_heads(s.kv_heads, s.head_dim)
+            .rotary(Some(&s.rope));
         let v = m.linear(x, "v_proj").split_heads(s.kv_heads, s.head_dim);
         (m.point("q", q), m.point("k", k), m.point("v", v))
     });

@@ -51,7 +51,8 @@ impl<'g> Tensor<'g> {
 
     /// k rounds of Phi-3.5-MoE's choice; values do not add up to 1 (arXiv 2409.12136).
     pub fn sparse_mixer(self, k: u64, eps: f64) -> Chosen<'g> {
-        self.apply(json!({"sparse_mixer": {"k": k, "eps": num(eps)}}), &[]).chosen()
+        self.apply(json!({"sparse_mixer": {"k": k, "eps": num(eps)}}), &[])
+            .chosen()
     }
 
     fn chosen(self) -> Chosen<'g> {
@@ -68,7 +69,10 @@ impl<'g> Tensor<'g> {
 
     /// A group of experts scores the sum of its `top` best; all but the best `keep` of `groups` groups become -inf.
     pub fn group_limit(self, groups: u64, keep: u64, top: u64) -> Tensor<'g> {
-        self.apply(json!({"group_limit": {"groups": groups, "keep": keep, "top": top}}), &[])
+        self.apply(
+            json!({"group_limit": {"groups": groups, "keep": keep, "top": top}}),
+            &[],
+        )
     }
 }
 

@@ -162,7 +162,9 @@ impl Graph {
             Some(Value { node, out: value.out })
         };
         let outputs = self.outputs.into_iter();
-        kept.outputs = outputs.filter_map(|(name, value)| Some((name, place(value)?))).collect();
+        kept.outputs = outputs
+            .filter_map(|(name, value)| Some((name, place(value)?)))
+            .collect();
         let points = self.points.into_iter();
         kept.points = points
             .filter_map(|point| {

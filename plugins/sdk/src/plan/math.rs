@@ -120,10 +120,7 @@ impl<'g> Tensor<'g> {
         let limit = |x: Option<f64>| x.filter(|x| x.is_finite());
         match (limit(lo.into()), limit(hi.into())) {
             (None, None) => self,
-            (lo, hi) => self.apply(
-                json!({"clamp": {"lo": num_or_null(lo), "hi": num_or_null(hi)}}),
-                &[],
-            ),
+            (lo, hi) => self.apply(json!({"clamp": {"lo": num_or_null(lo), "hi": num_or_null(hi)}}), &[]),
         }
     }
 
@@ -147,7 +144,10 @@ impl<'g> Tensor<'g> {
 
     /// x / sqrt(mean x² + eps) over the last dim, in f32, without a weight.
     pub fn rms_norm(self, eps: f64) -> Tensor<'g> {
-        self.apply(json!({"rms_norm": {"eps": num(eps), "offset": 0.0, "groups": 1}}), &[None])
+        self.apply(
+            json!({"rms_norm": {"eps": num(eps), "offset": 0.0, "groups": 1}}),
+            &[None],
+        )
     }
 
     /// (x - mean) / sqrt(var + eps) over the last dim, in f32, without a weight.

@@ -81,7 +81,9 @@ impl<'g> Tensor<'g> {
             on(scan.gain),
         ];
         Tensor {
-            value: self.sheet.push(json!({"linear_scan": {"normalize": normalize}}), inputs),
+            value: self
+                .sheet
+                .push(json!({"linear_scan": {"normalize": normalize}}), inputs),
             ..self
         }
     }

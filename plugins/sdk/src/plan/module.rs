@@ -74,12 +74,7 @@ impl<'g> Module<'g> {
     /// Runs a block at a module below: its result is the point `<block>`, and points named inside are `<block>.<name>`.
     /// A block that is called with several modules shows them: `norm(input_layernorm)`; calls with the same module are
     /// numbered in their order, `rest(.)@1`.
-    pub fn block(
-        &self,
-        block: &str,
-        module: &str,
-        body: impl FnOnce(&Module<'g>) -> Tensor<'g>,
-    ) -> Tensor<'g> {
+    pub fn block(&self, block: &str, module: &str, body: impl FnOnce(&Module<'g>) -> Tensor<'g>) -> Tensor<'g> {
         let inner = self.called(block, module);
         let out = body(&inner);
         inner.frame.set_out(out.on(self.sheet));

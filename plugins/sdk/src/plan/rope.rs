@@ -81,7 +81,10 @@ impl Rope {
     /// An odd width, or none.
     pub fn plain(width: u64, theta: f64, factor: f64) -> Rope {
         assert!(width > 0 && width % 2 == 0, "{width} features make no pairs");
-        let inv_freq: Vec<Json> = base_frequencies(theta, width).into_iter().map(|f| num(f / factor)).collect();
+        let inv_freq: Vec<Json> = base_frequencies(theta, width)
+            .into_iter()
+            .map(|f| num(f / factor))
+            .collect();
         Rope {
             width,
             interleaved: false,

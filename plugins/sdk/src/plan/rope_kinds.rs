@@ -91,10 +91,16 @@ impl<'c> Source<'c> {
 
     fn check_keys(&self) -> Found<()> {
         let Some(known) = keys_of(&self.kind) else {
-            return Err(self.fail("rope_type", format!("rotary scaling of type `{}` is not known", self.kind)));
+            return Err(self.fail(
+                "rope_type",
+                format!("rotary scaling of type `{}` is not known", self.kind),
+            ));
         };
         let keys = self.scaling.iter().flat_map(Config::keys);
-        match keys.into_iter().find(|key| !COMMON.contains(key) && !known.contains(key)) {
+        match keys
+            .into_iter()
+            .find(|key| !COMMON.contains(key) && !known.contains(key))
+        {
             None => Ok(()),
             Some(key) => {
                 let message = format!("rotary scaling of type `{}` does not use `{key}`", self.kind);
@@ -159,9 +165,9 @@ impl<'c> Source<'c> {
             return Err(self.map.fail(key, message).help("remove the key, or write the number"));
         }
         match (stated, default) {
-            (Some(stated), None) if stated != 1.0 => {
-                Err(self.map.fail(key, format!("{stated}, but this family turns whole heads")))
-            }
+            (Some(stated), None) if stated != 1.0 => Err(self
+                .map
+                .fail(key, format!("{stated}, but this family turns whole heads"))),
             _ => Ok(stated.or(default).unwrap_or(1.0)),
         }
     }

@@ -66,10 +66,7 @@ pub struct Norm {
 
 impl Default for Norm {
     fn default() -> Norm {
-        Norm {
-            offset: 0.0,
-            groups: 1,
-        }
+        Norm { offset: 0.0, groups: 1 }
     }
 }
 
@@ -124,7 +121,10 @@ impl<'g> Module<'g> {
     pub fn linear_with(&self, x: Tensor<'g>, weight: impl Into<Weight<'g>>, options: Linear<'g>) -> Tensor<'g> {
         let (weight, module) = self.weight(weight.into());
         let bias = self.bias(options.bias, module);
-        x.apply(json!({"linear": {"transposed": options.transposed}}), &[Some(weight), bias])
+        x.apply(
+            json!({"linear": {"transposed": options.transposed}}),
+            &[Some(weight), bias],
+        )
     }
 
     /// Rows of the table `[V, C]`, one per id.
