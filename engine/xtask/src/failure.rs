@@ -107,6 +107,20 @@ pub(crate) enum Failure {
         /// The file, as a path in the repository.
         file: String,
     },
+    /// A plugin cannot be packed.
+    #[error("`{}` cannot be made a plugin: {problem}. Its exports must be those of its kind in `plugins/wit/`.", path.display())]
+    Plugin {
+        /// The core module or the manifest.
+        path: PathBuf,
+        /// What is wrong, as a clause.
+        problem: String,
+    },
+    /// Committed plugins are not what their sources give.
+    #[error("built anew by the same compilers, these are not what is committed: {}. Run `cargo xtask guests` and commit what it writes.", files.join(", "))]
+    StaleGuests {
+        /// The files, as paths in the repository.
+        files: Vec<String>,
+    },
     /// A program that a step ran ended with an error.
     #[error("`{command}` failed ({status}); its own messages are above.")]
     Step {

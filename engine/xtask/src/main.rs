@@ -11,6 +11,7 @@ mod editor;
 mod failure;
 mod fetch;
 mod generated;
+mod guests;
 mod interrupt;
 mod libtorch;
 mod models;
@@ -55,6 +56,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Build the plugins of `plugins/guests/` and write the `.wasm` files beside their sources
+    Guests(guests::Arguments),
     /// Measure how near runs come to the limits of drive and arithmetic
     #[cfg(target_os = "linux")]
     Bench(bench::Arguments),
@@ -83,6 +86,7 @@ fn run(command: &Command, workspace: &Workspace) -> Result<(), Failure> {
         Command::Editor => editor::check(workspace),
         Command::Generate { check: false } => generated::write(workspace),
         Command::Generate { check: true } => generated::check(workspace),
+        Command::Guests(arguments) => guests::run(workspace, arguments),
         #[cfg(target_os = "linux")]
         Command::Bench(arguments) => bench::run(workspace, arguments),
         Command::Python => python::ensure(workspace).map(drop),
