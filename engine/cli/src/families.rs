@@ -91,10 +91,7 @@ mod tests {
         };
         assert_eq!(folder(Some("/x"), Some("/home/a")), Some("/x/sli-pipe".into()));
         for config in [None, Some(""), Some("relative")] {
-            assert_eq!(
-                folder(config, Some("/home/a")),
-                Some("/home/a/.config/sli-pipe".into())
-            );
+            assert_eq!(folder(config, Some("/home/a")), Some("/home/a/.config/sli-pipe".into()));
         }
         assert_eq!(folder(None, None), None);
     }

@@ -59,6 +59,9 @@ fn stage(found: &Value) -> Option<String> {
             many(scored as u64, "token")
         ));
     }
+    if let Some(text) = plugin(found) {
+        return Some(text);
+    }
     let (most, least) = (
         named("most_influential", "influence")?,
         named("least_influential", "influence")?,
@@ -67,6 +70,28 @@ fn stage(found: &Value) -> Option<String> {
         "{} changes its input most ({:.3}), {} least ({:.3})",
         most.0, most.1, least.0, least.1
     ))
+}
+
+/// What a stage that is a plugin did: a filter, a reducer, a formatter.
+fn plugin(found: &Value) -> Option<String> {
+    let number = |key: &str| found.get(key).and_then(Value::as_u64);
+    if let (Some(seen), Some(dropped), Some(changed), Some(split)) = (
+        number("documents"),
+        number("dropped"),
+        number("changed"),
+        number("split"),
+    ) {
+        let seen = many(seen, "document");
+        return Some(format!(
+            "{seen} seen, {dropped} dropped, {changed} changed, {split} split"
+        ));
+    }
+    let rows = many(number("rows")?, "row");
+    match (number("values_rows"), number("bytes")) {
+        (Some(values), _) => Some(format!("{rows} from {} of values", many(values, "row"))),
+        (_, Some(size)) => Some(format!("{rows}, {}", bytes(size))),
+        _ => None,
+    }
 }
 
 /// Rows of the source that did not become one document each.

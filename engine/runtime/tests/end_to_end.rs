@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use safetensors::SafeTensors;
 use serde_json::Value as Json;
 use sli_config::{SourceFile, parse_pipeline};
+use sli_runtime::plugins::StagePlugins;
 use sli_runtime::{ErrorKind, Event, Finished, Observer, Run, RunError, Setup, Silent, require_binding};
 use tiny::{Tiny, VOCABULARY, WIDTH};
 
@@ -62,6 +63,7 @@ impl Place {
                 plan,
                 binding,
                 descriptor: "d".into(),
+                plugins: StagePlugins::new(),
             },
             &Silent,
         )

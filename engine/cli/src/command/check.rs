@@ -11,6 +11,7 @@ use crate::args::CheckArgs;
 use crate::failure::{Failure, Outcome};
 use crate::format::many;
 use crate::output::{print, print_json, show};
+use crate::plugins::{Granted, Plugins};
 
 /// What a file is meant to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,13 @@ enum Kind {
     Grants,
 }
 
+/// What files may refer to.
+#[derive(Default)]
+struct Known {
+    registry: Registry,
+    plugins: Plugins,
+}
+
 /// What was found in one file.
 struct Checked {
     file: PathBuf,
@@ -34,10 +42,13 @@ struct Checked {
 
 /// Checks every file and says how many are fine.
 pub(crate) fn check(args: &CheckArgs) -> Outcome {
-    let registry = crate::families::registry(&args.families)?;
+    let known = Known {
+        registry: crate::families::registry(&args.families)?,
+        plugins: Plugins::find(&args.families)?,
+    };
     let checked: Vec<Checked> = collect(&args.files)?
         .into_iter()
-        .map(|file| one(&registry, file))
+        .map(|file| one(&known, file))
         .collect();
     let mut told: Vec<&Diagnostic> = Vec::new();
     // A broken parent is reported once, however many families extend it.
@@ -132,7 +143,7 @@ fn walk(dir: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     Ok(())
 }
 
-fn one(registry: &Registry, path: PathBuf) -> Checked {
+fn one(known: &Known, path: PathBuf) -> Checked {
     let source = match read(&path) {
         Ok(source) => source,
         Err(diagnostic) => {
@@ -156,8 +167,8 @@ fn one(registry: &Registry, path: PathBuf) -> Checked {
         };
     };
     let found = match kind {
-        Kind::Pipeline => parse_pipeline(source, &[]).map(drop),
-        Kind::Family => family(registry, &path, source),
+        Kind::Pipeline => pipeline(known, &path, source),
+        Kind::Family => family(&known.registry, &path, source),
         Kind::Std => parse_std(source, &format!("std/{}", stem(&path))).map(drop),
         Kind::Plugin => parse_plugin(source).map(drop),
         Kind::Grants => parse_grants(source).map(drop),
@@ -223,6 +234,14 @@ fn kind(path: &Path, text: &str) -> Option<Kind> {
     }
 }
 
+/// A pipeline with its plugins.
+fn pipeline(known: &Known, path: &Path, source: Arc<SourceFile>) -> Result<(), Vec<Diagnostic>> {
+    let pipeline = parse_pipeline(source, &[])?;
+    let base = path.parent().unwrap_or(Path::new(""));
+    let granted = Granted::by_pipeline(&pipeline, base).map_err(Failure::into_diagnostics)?;
+    known.plugins.stages(&pipeline, &granted).map(drop)
+}
+
 /// A family with its parents and includes, which may lie beside it.
 fn family(registry: &Registry, path: &Path, source: Arc<SourceFile>) -> Result<(), Vec<Diagnostic>> {
     let mut registry = registry.clone();
@@ -244,6 +263,13 @@ fn stem(path: &Path) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn shipped() -> Known {
+        Known {
+            registry: Registry::shipped(),
+            ..Known::default()
+        }
+    }
 
     #[test]
     fn a_file_is_known_by_its_schema_line_or_its_tables() {
@@ -296,7 +322,7 @@ mod tests {
             "schema = 1\nid = \"child\"\ntitle = \"C\"\nextends = \"parent\"\nabstract = true\n",
         )
         .unwrap();
-        let checked = one(&Registry::shipped(), path);
+        let checked = one(&shipped(), path);
         assert_eq!(checked.kind, Some(Kind::Family));
         assert!(
             checked.diagnostics[0].message.contains("families/parent.toml"),
@@ -312,7 +338,7 @@ mod tests {
         let files = collect(&[root.join("pipelines"), root.join("families")]).unwrap();
         assert!(files.len() > 6, "{files:?}");
         for file in files {
-            let checked = one(&Registry::shipped(), file);
+            let checked = one(&shipped(), file);
             assert!(
                 checked.diagnostics.is_empty(),
                 "{}: {:?}",

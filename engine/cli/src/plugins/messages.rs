@@ -31,7 +31,8 @@ impl Tapped {
                     Level::Info => "info",
                     Level::Warning => "warning",
                 };
-                self.progress.say(&format!("{level}: plugin `{}`: {}\n", plugin.id(), message.text));
+                self.progress
+                    .say(&format!("{level}: plugin `{}`: {}\n", plugin.id(), message.text));
             }
         }
     }

@@ -83,7 +83,11 @@ impl Plugins {
                 let near = near.map(|near| format!("did you mean `{near}`?"));
                 let error = Diagnostic::error(format!("there is no plugin `{id}`")).help_opt(near);
                 let help = format!("put `{id}.wasm` into `plugins/`, or name its folder with `--plugins`");
-                Err(vec![error.help(help).help("`sli-pipe plugins list` lists those that are found")])
+                Err(vec![
+                    error
+                        .help(help)
+                        .help("`sli-pipe plugins list` lists those that are found"),
+                ])
             }
         }
     }
@@ -122,9 +126,14 @@ impl Plugins {
 
 fn misnamed(plugin: &Plugin, stem: &str) -> Diagnostic {
     let id = &plugin.manifest().id;
-    let message = format!("the plugin's id is `{}`, but its file is called `{stem}.wasm`", id.value);
+    let message = format!(
+        "the plugin's id is `{}`, but its file is called `{stem}.wasm`",
+        id.value
+    );
     let help = format!("rename the file to `{}.wasm`", id.value);
-    Diagnostic::error(message).primary(id.label("must be the file's name")).help(help)
+    Diagnostic::error(message)
+        .primary(id.label("must be the file's name"))
+        .help(help)
 }
 
 fn family(plugin: &Plugin) -> CodeFamily {

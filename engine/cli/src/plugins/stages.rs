@@ -21,7 +21,9 @@ impl Plugins {
     ) -> Result<(StagePlugins, Vec<Plugin>), Vec<Diagnostic>> {
         let (mut stages, mut used, mut errors) = (StagePlugins::new(), Vec::new(), Vec::new());
         for stage in &pipeline.stages {
-            let StageKind::Plugin(options) = &stage.kind else { continue };
+            let StageKind::Plugin(options) = &stage.kind else {
+                continue;
+            };
             match self.stage(options, granted) {
                 Ok((code, plugin)) => {
                     let digest = plugin.digest().to_owned();
@@ -31,7 +33,11 @@ impl Plugins {
                 Err(found) => errors.extend(found),
             }
         }
-        if errors.is_empty() { Ok((stages, used)) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok((stages, used))
+        } else {
+            Err(errors)
+        }
     }
 
     fn stage(&self, options: &PluginStage, granted: &Granted) -> Result<(StageCode, Plugin), Vec<Diagnostic>> {
@@ -65,7 +71,9 @@ impl Plugins {
                 let kind = other.as_str();
                 let message = format!("the plugin `{}` is of kind `{kind}`, which is no stage", id.value);
                 let help = match other {
-                    PluginKind::Family => "it describes models: it is found by their config.json, or by `[model] family`",
+                    PluginKind::Family => {
+                        "it describes models: it is found by their config.json, or by `[model] family`"
+                    }
                     _ => "its functions are called in the equations of descriptors",
                 };
                 Err(Diagnostic::error(message).help(help))
@@ -86,9 +94,17 @@ fn wrong_options(plugin: &Plugin, options: &PluginStage) -> Result<Vec<Diagnosti
         .map(|properties| properties.keys().map(String::as_str).collect())
         .unwrap_or_default();
     let diagnostic = |error: &sli_plugin::OptionError| {
-        let message = format!("the options of the plugin `{}` do not fit: {}", plugin.id(), error.message);
+        let message = format!(
+            "the options of the plugin `{}` do not fit: {}",
+            plugin.id(),
+            error.message
+        );
         // The schema validator puts a name that is not known between quotes.
-        let unknown = error.message.split('\'').nth(1).filter(|name| options.with.get(name).is_some());
+        let unknown = error
+            .message
+            .split('\'')
+            .nth(1)
+            .filter(|name| options.with.get(name).is_some());
         let (label, near) = match unknown {
             Some(name) if error.pointer.is_empty() => {
                 let near = suggest(name, known.iter().copied()).map(|near| format!("did you mean `{near}`?"));

@@ -128,7 +128,13 @@ mod tests {
 
     #[test]
     fn fields_are_read_and_numbers_make_ids() {
-        let row = parse(r#"{"text": "a", "id": 7, "lang": "de", "token_type_ids": [0, 1]}"#, place(), "text", true).unwrap();
+        let row = parse(
+            r#"{"text": "a", "id": 7, "lang": "de", "token_type_ids": [0, 1]}"#,
+            place(),
+            "text",
+            true,
+        )
+        .unwrap();
         assert_eq!((row.id.as_deref(), row.text.as_deref()), (Some("7"), Some("a")));
         assert_eq!(row.field("token_type_ids"), Some(&[0, 1][..]));
         assert_eq!(row.field("input_ids"), None);

@@ -30,8 +30,8 @@ use crate::points::{Point, PointId, Points};
 use crate::rundir::RunDir;
 use crate::units::Unit;
 use crate::write::Table;
-pub(crate) use plugin::{SharedFilter, SharedFormatting};
 use plugin::Made;
+pub(crate) use plugin::{SharedFilter, SharedFormatting};
 
 /// Rows of one document in a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,7 +212,9 @@ impl Built {
                     let message = format!("no stage before this one is called `{of}`");
                     let near = sli_config::suggest(&of, names).map(|near| format!("did you mean `{near}`?"));
                     let error = Diagnostic::error(message).help_opt(near);
-                    return Err(place(error.help("a formatter stands behind the stage whose rows it writes")));
+                    return Err(place(
+                        error.help("a formatter stands behind the stage whose rows it writes"),
+                    ));
                 };
                 if !source.has_rows() {
                     let message = format!("the stage `{of}` writes no rows that could be given another form");

@@ -44,7 +44,11 @@ impl FilterRun {
     ///
     /// # Errors
     /// The plugin fails. A row without text is a problem of its own, told in the rows' place.
-    pub(crate) fn apply(&mut self, rows: Vec<(u64, RawRow)>, problems: &mut Vec<Diagnostic>) -> Result<Vec<(u64, RawRow)>> {
+    pub(crate) fn apply(
+        &mut self,
+        rows: Vec<(u64, RawRow)>,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Result<Vec<(u64, RawRow)>> {
         let (texts, others): (Vec<_>, Vec<_>) =
             (rows.into_iter()).partition(|(_, row)| row.text.is_some() && row.field("input_ids").is_none());
         problems.extend(others.iter().map(|(_, row)| self.cannot(row)));

@@ -104,7 +104,9 @@ fn cell(column: &ArrayRef, row: usize) -> Cell {
         DataType::Utf8 => Cell::Text(column.as_string::<i32>().value(row).to_owned()),
         DataType::Boolean => Cell::Boolean(column.as_boolean().value(row)),
         DataType::Int64 => Cell::Integer(column.as_primitive::<Int64Type>().value(row)),
-        DataType::UInt64 => Cell::Integer(i64::try_from(column.as_primitive::<UInt64Type>().value(row)).unwrap_or(i64::MAX)),
+        DataType::UInt64 => {
+            Cell::Integer(i64::try_from(column.as_primitive::<UInt64Type>().value(row)).unwrap_or(i64::MAX))
+        }
         DataType::UInt32 => Cell::Integer(i64::from(column.as_primitive::<UInt32Type>().value(row))),
         DataType::Float64 => Cell::Number(column.as_primitive::<Float64Type>().value(row)),
         DataType::Float32 => Cell::Number(f64::from(column.as_primitive::<Float32Type>().value(row))),
@@ -159,7 +161,9 @@ impl Stage for FormatterStage {
         formatting.put(Vec::new(), true)?;
         let name = formatting.file_name();
         if let Some(file) = formatting.file.take() {
-            context.dir.complete(&name, &self.name, "formatted rows", file.finish()?);
+            context
+                .dir
+                .complete(&name, &self.name, "formatted rows", file.finish()?);
         }
         Ok(json!({ "rows": formatting.rows, "bytes": formatting.bytes }))
     }

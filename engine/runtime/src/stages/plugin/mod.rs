@@ -72,13 +72,20 @@ pub(super) fn make(
 /// Errors for keys that this kind of plugin does not have.
 fn refuse_keys(options: &PluginStage, kind: &str, keys: &[&str]) -> Result<(), Vec<Diagnostic>> {
     let label = |key: &str| match key {
-        "points" => options.points.as_ref().and_then(|points| points.first()).map(|p| p.label("")),
+        "points" => options
+            .points
+            .as_ref()
+            .and_then(|points| points.first())
+            .map(|p| p.label("")),
         "of" => options.of.as_ref().map(|of| of.label("")),
         _ => options.format.as_ref().map(|format| format.label("")),
     };
     let found: Vec<Diagnostic> = (keys.iter())
         .filter_map(|key| {
-            let message = format!("the plugin `{}` is a {kind}, which has no key `{key}`", options.plugin.value);
+            let message = format!(
+                "the plugin `{}` is a {kind}, which has no key `{key}`",
+                options.plugin.value
+            );
             Some(Diagnostic::error(message).primary(label(key)?).help("remove it"))
         })
         .collect();

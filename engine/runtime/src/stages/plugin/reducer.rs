@@ -88,7 +88,11 @@ impl Reducer {
                     let ids = dataset.fields[field].document(piece.document);
                     let range = piece.first as usize..(piece.first + piece.len) as usize;
                     // Rows that are not one per token (patches, convolutions) have none.
-                    ids.get(range).unwrap_or_default().iter().map(|id| i64::from(*id)).collect::<Vec<_>>()
+                    ids.get(range)
+                        .unwrap_or_default()
+                        .iter()
+                        .map(|id| i64::from(*id))
+                        .collect::<Vec<_>>()
                 };
                 let all: Vec<i64> = pieces.iter().flat_map(of).collect();
                 if all.len() as u64 == rows { all } else { Vec::new() }
@@ -151,7 +155,12 @@ impl Stage for Reducer {
         let made = self.code.finish(std::mem::take(&mut self.states));
         let found = made.map_err(|why| failed(&self.name, why))?;
         let batch = batch(&found).map_err(|error| RunError::run(Diagnostic::error(error.to_string())))?;
-        let mut table = context.table(&self.name, &self.file(), self.format == RowFormat::Jsonl, batch.schema())?;
+        let mut table = context.table(
+            &self.name,
+            &self.file(),
+            self.format == RowFormat::Jsonl,
+            batch.schema(),
+        )?;
         table.write(&batch)?;
         let finished = table.finish()?;
         context.dir.complete(&self.file(), &self.name, "table", finished);
@@ -193,7 +202,13 @@ fn batch(table: &RowTable) -> std::result::Result<RecordBatch, arrow_schema::Arr
         let cells = || table.rows.iter().map(|row| &row[at]);
         let (data, array): (DataType, ArrayRef) = match column.kind {
             ColumnKind::Text => {
-                let texts = cells().map(|cell| if let Cell::Text(text) = cell { Some(text.as_str()) } else { None });
+                let texts = cells().map(|cell| {
+                    if let Cell::Text(text) = cell {
+                        Some(text.as_str())
+                    } else {
+                        None
+                    }
+                });
                 (DataType::Utf8, Arc::new(texts.collect::<StringArray>()))
             }
             ColumnKind::Integer => {
