@@ -22,6 +22,11 @@ fn mixtral_as_a_plugin_plans_what_its_descriptor_plans() {
 }
 
 #[test]
+fn gemma_3n_as_a_plugin_plans_what_its_descriptors_plan() {
+    same_as_shipped::<gemma3n_twin::Gemma3nTwin>("gemma3n_text");
+}
+
+#[test]
 fn several_errors_of_a_config_are_reported_together() {
     let (_, mut config) = fixtures("mixtral").remove(0);
     config.as_object_mut().unwrap().remove("num_hidden_layers");

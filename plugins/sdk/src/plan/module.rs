@@ -100,6 +100,13 @@ impl<'g> Module<'g> {
         value
     }
 
+    /// As [`Module::point`] for a value that calls blocks: calls with the same module are numbered in the order of these
+    /// names, as a descriptor numbers them.
+    pub fn equation(&self, name: &str, body: impl FnOnce() -> Tensor<'g>) -> Tensor<'g> {
+        let value = self.frame.within(name, body);
+        self.point(name, value)
+    }
+
     pub(crate) fn source(&self, op: Json) -> Tensor<'g> {
         Tensor {
             sheet: self.sheet,

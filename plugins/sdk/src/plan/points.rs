@@ -12,9 +12,12 @@ pub(crate) struct Frame {
     out: Cell<Option<Value>>,
     named: RefCell<Vec<(String, Value)>>,
     calls: RefCell<Vec<Call>>,
+    /// The equation whose calls are being recorded.
+    equation: RefCell<String>,
 }
 
 struct Call {
+    equation: String,
     block: String,
     module: String,
     frame: Rc<Frame>,
@@ -29,10 +32,19 @@ impl Frame {
         self.named.borrow_mut().push((name.to_owned(), value));
     }
 
+    /// Runs `body` as the equation `name`.
+    pub(crate) fn within<T>(&self, name: &str, body: impl FnOnce() -> T) -> T {
+        let around = self.equation.replace(name.to_owned());
+        let result = body();
+        self.equation.replace(around);
+        result
+    }
+
     /// The frame of a block called from this one.
     pub(crate) fn call(&self, block: &str, module: &str) -> Rc<Frame> {
         let frame = Rc::new(Frame::default());
         self.calls.borrow_mut().push(Call {
+            equation: self.equation.borrow().clone(),
             block: block.to_owned(),
             module: module.to_owned(),
             frame: frame.clone(),
@@ -72,6 +84,8 @@ impl Frame {
     /// times with the same.
     fn call_names(&self) -> Vec<(String, Rc<Frame>)> {
         let mut blocks: BTreeMap<String, BTreeMap<String, Vec<Rc<Frame>>>> = BTreeMap::new();
+        // stable: within an equation in the order of the calls
+        self.calls.borrow_mut().sort_by(|a, b| a.equation.cmp(&b.equation));
         for call in self.calls.borrow().iter() {
             let modules = blocks.entry(call.block.clone()).or_default();
             modules.entry(call.module.clone()).or_default().push(call.frame.clone());
