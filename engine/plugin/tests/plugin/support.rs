@@ -215,3 +215,73 @@ pub(crate) fn text(errors: &[Diagnostic]) -> String {
 pub(crate) fn some_manifest() -> Arc<SourceFile> {
     SourceFile::new("plugins/test.toml", Guest::plans("unreachable").manifest_text())
 }
+
+impl Guest {
+    /// An op with the function `f` of `x` and perhaps `y`; the codes see the inputs at `$in`, and leave the address of
+    /// their result.
+    pub(crate) fn op(infer: &str, compute: &str) -> Guest {
+        let body = format!(
+            "(func (export \"{}\") (param $f i32) (param $fl i32) (param $o i32) (param $ol i32) (param $in i32) (param $n i32)
+               (result i32) {infer})
+             (func (export \"{}\") (param $f i32) (param $fl i32) (param $o i32) (param $ol i32) (param $in i32) (param $n i32)
+               (param $lengths i32) (param $ln i32) (result i32) (local $i i32) (local $at i32) {compute})",
+            name("tensor-op", "infer"),
+            name("tensor-op", "compute")
+        );
+        let functions = "[functions.f]\ndoc = \"x [N, C] -> [N, C]\"\ninputs = [\"x\", \"y?\"]\noutputs = [\"out\"]\n";
+        Guest::new(PluginKind::Op, body).with_manifest(functions)
+    }
+}
+
+/// Leaves an ok result that is a list of `len` elements at `at`.
+pub(crate) fn ok_list(at: &str, len: &str) -> String {
+    format!(
+        "(i32.store (i32.const {RETURN}) (i32.const 0)) (i32.store (i32.const 68) {at}) (i32.store (i32.const 72) {len})
+         (i32.const {RETURN})"
+    )
+}
+
+/// The result is the first input, as it is given.
+pub(crate) fn echo() -> String {
+    ok_list("(i32.add (local.get $in) (i32.const 4))", "(i32.const 1)")
+}
+
+/// The words of the diagnostic that a call ends in. It ends soon, and the whole suite needs little memory.
+pub(crate) fn fails<T>(call: impl FnOnce() -> Result<T, Diagnostic>) -> String {
+    fail_all(|| call().map_err(|error| vec![error]))
+}
+
+/// As [`fails`], with all diagnostics.
+pub(crate) fn fail_all<T>(call: impl FnOnce() -> Result<T, Vec<Diagnostic>>) -> String {
+    let start = std::time::Instant::now();
+    let Err(errors) = call() else {
+        panic!("the call went well");
+    };
+    bounded(start);
+    text(&errors)
+}
+
+/// Little time has passed, and the process has never been large.
+pub(crate) fn bounded(start: std::time::Instant) {
+    let seconds = start.elapsed().as_secs();
+    assert!(seconds < 20, "{seconds} s");
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| {
+        line.strip_prefix("VmHWM:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse::<u64>()
+            .ok()
+    });
+    if let Some(kib) = peak {
+        assert!(kib < 1 << 20, "the peak is {kib} KiB");
+    }
+}
+
+/// Asserts that a text says all of these.
+#[track_caller]
+pub(crate) fn says(text: &str, words: &[&str]) {
+    for word in words {
+        assert!(text.contains(word), "`{word}` is not said:\n{text}");
+    }
+}
