@@ -16,12 +16,7 @@ use crate::failure::{Failure, Outcome};
 /// A folder of `--families` that is not there, or a folder that cannot be read.
 pub(crate) fn registry(dirs: &FamilyDirs) -> Outcome<Registry> {
     let mut registry = Registry::shipped();
-    let user = user_folder(std::env::var_os("XDG_CONFIG_HOME"), std::env::var_os("HOME"));
-    let found = [Some(PathBuf::from("families")), user]
-        .into_iter()
-        .flatten()
-        .filter(|dir| dir.is_dir());
-    for dir in found {
+    for dir in usual_folders().filter(|dir| dir.is_dir()) {
         add(&mut registry, &dir)?;
     }
     for dir in &dirs.dirs {
@@ -39,6 +34,12 @@ pub(crate) fn registry(dirs: &FamilyDirs) -> Outcome<Registry> {
         add(&mut registry, dir)?;
     }
     Ok(registry)
+}
+
+/// Folders that are looked into if they are there: of the current directory, of the user.
+pub(crate) fn usual_folders() -> impl Iterator<Item = PathBuf> {
+    let user = user_folder(std::env::var_os("XDG_CONFIG_HOME"), std::env::var_os("HOME"));
+    std::iter::once(PathBuf::from("families")).chain(user)
 }
 
 fn add(registry: &mut Registry, dir: &Path) -> Outcome {

@@ -16,6 +16,7 @@ mod output;
 mod prepare;
 mod progress;
 mod summary;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Outcome {
     match &cli.command {
         Command::Run(args) => command::run::run(args, cli.verbose > 0),
+        Command::Dev(args) => command::dev::dev(args),
         Command::Plan(args) => command::plan::plan(args, cli.verbose > 0),
         Command::Check(args) => command::check::check(args),
         Command::Inspect(args) => command::inspect::inspect(args),
