@@ -21,9 +21,11 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a pipeline
-    Run(PipelineArgs),
+    Run(RunArgs),
     /// Say what running a pipeline would do: bytes read, sweeps, memory, files
     Plan(PipelineArgs),
+    /// Run a sample of a pipeline again whenever its files change, and say what changed
+    Dev(DevArgs),
     /// Check pipelines and family descriptors, and report every error of every file
     Check(CheckArgs),
     /// Show what a model folder holds: configuration, family, tensors, layers
@@ -66,6 +68,33 @@ pub(crate) struct PipelineArgs {
     /// Print one JSON object instead of text
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// What `run` takes.
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    /// Watch the pipeline and the families while it runs: an edit that changes what is computed begins the run anew at
+    /// the end of a sweep
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+/// What `dev` takes.
+#[derive(Args, Debug)]
+pub(crate) struct DevArgs {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArgs,
+    /// Documents of a sample, from the start of the data
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rows: u64,
+    /// Most tokens of a document of a sample; longer ones are cut
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) tokens: u64,
+    /// Only check and plan
+    #[arg(long)]
+    pub(crate) no_run: bool,
 }
 
 /// What `check` takes.
@@ -237,13 +266,15 @@ impl Command {
     /// Whether the result is to be JSON.
     pub(crate) fn json(&self) -> bool {
         match self {
-            Command::Run(args) | Command::Plan(args) => args.json,
+            Command::Run(args) => args.pipeline.json,
+            Command::Plan(args) => args.json,
             Command::Check(args) => args.json,
             Command::Inspect(args) => args.json,
             Command::Verify(args) => args.json,
             Command::Families(args) => args.json,
             Command::Report(args) => args.json,
-            Command::Schema(_) | Command::Completions(_) => false,
+            // What `dev` says as JSON is one object a line, errors too.
+            Command::Dev(_) | Command::Schema(_) | Command::Completions(_) => false,
         }
     }
 }
@@ -282,7 +313,8 @@ mod tests {
             panic!("{cli:?}")
         };
         let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        assert_eq!(args.overrides, [pair("a.b", "c=d"), pair("data.limit", "3")]);
+        assert!(!args.watch);
+        assert_eq!(args.pipeline.overrides, [pair("a.b", "c=d"), pair("data.limit", "3")]);
     }
 
     #[test]
@@ -310,7 +342,8 @@ mod tests {
 
     #[test]
     fn what_is_not_there_yet_is_not_offered() {
-        assert!(Cli::try_parse_from(["sli-pipe", "dev", "p.toml"]).is_err());
+        assert!(Cli::try_parse_from(["sli-pipe", "serve", "p.toml"]).is_err());
+        assert!(Cli::try_parse_from(["sli-pipe", "dev", "p.toml", "--rows", "0"]).is_err());
         assert_eq!(Cli::try_parse_from(["sli-pipe"]).unwrap_err().exit_code(), 2);
         assert_eq!(Cli::try_parse_from(["sli-pipe", "--help"]).unwrap_err().exit_code(), 0);
     }

@@ -15,7 +15,7 @@ use std::ffi::{CStr, c_char, c_int};
 use sli_runtime::TUNED;
 
 /// Commands that compute.
-const COMMANDS: [&[u8]; 2] = [b"run", b"verify"];
+const COMMANDS: [&[u8]; 3] = [b"run", b"dev", b"verify"];
 
 /// More variables than this and the program runs with the environment as it is, only slower.
 const MOST: usize = 4096;

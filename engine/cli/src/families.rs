@@ -9,16 +9,14 @@ use sli_family::Registry;
 
 use crate::args::FamilyDirs;
 use crate::failure::{Failure, Outcome};
-use crate::plugins::{Granted, Plugins};
+use crate::plugins::Sources;
 
 /// All families that the command line can see, plugins among them.
 ///
 /// # Errors
 /// A folder of `--families` or `--plugins` that is not there, or a folder that cannot be read.
 pub(crate) fn registry(dirs: &FamilyDirs) -> Outcome<Registry> {
-    let mut registry = descriptors(dirs)?;
-    Plugins::find(dirs)?.register(&mut registry, &Granted::by_user()?)?;
-    Ok(registry)
+    Ok(Sources::find(dirs, None)?.registry)
 }
 
 /// All descriptors that the command line can see.
@@ -27,11 +25,7 @@ pub(crate) fn registry(dirs: &FamilyDirs) -> Outcome<Registry> {
 /// A folder of `--families` that is not there, or a folder that cannot be read.
 pub(crate) fn descriptors(dirs: &FamilyDirs) -> Outcome<Registry> {
     let mut registry = Registry::shipped();
-    let found = [Some(PathBuf::from("families")), user_folder("families")]
-        .into_iter()
-        .flatten()
-        .filter(|dir| dir.is_dir());
-    for dir in found {
+    for dir in usual_folders("families").filter(|dir| dir.is_dir()) {
         add(&mut registry, &dir)?;
     }
     for dir in &dirs.dirs {
@@ -55,6 +49,11 @@ pub(crate) fn require_folder(dir: &Path, option: &str, files: &str) -> Outcome {
     Err(Failure::input(
         Diagnostic::error(message).help(format!("name the folder that holds `{files}` files")),
     ))
+}
+
+/// Folders called `name` that are looked into if they are there: of the current directory, of the user.
+pub(crate) fn usual_folders(name: &str) -> impl Iterator<Item = PathBuf> {
+    std::iter::once(PathBuf::from(name)).chain(user_folder(name))
 }
 
 fn add(registry: &mut Registry, dir: &Path) -> Outcome {

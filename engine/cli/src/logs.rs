@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 const VARIABLE: &str = "SLI_PIPE_LOG";
 
 /// Crates of this project, to be given a level without waking every library.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "sli_pipe",
     "sli_config",
     "sli_model",
@@ -17,6 +17,7 @@ const CRATES: [&str; 8] = [
     "sli_torch",
     "sli_plugin",
     "sli_runtime",
+    "sli_watch",
 ];
 
 /// Starts logging: `SLI_PIPE_LOG` if it is set, else by the number of `-v`.

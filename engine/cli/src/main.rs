@@ -17,6 +17,7 @@ mod plugins;
 mod prepare;
 mod progress;
 mod summary;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
 fn dispatch(cli: &Cli) -> Outcome {
     match &cli.command {
         Command::Run(args) => command::run::run(args, cli.verbose > 0),
+        Command::Dev(args) => command::dev::dev(args),
         Command::Plan(args) => command::plan::plan(args, cli.verbose > 0),
         Command::Check(args) => command::check::check(args),
         Command::Inspect(args) => command::inspect::inspect(args),

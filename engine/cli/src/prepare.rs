@@ -1,18 +1,21 @@
 //! From the arguments of `run` and `plan` to a run that is checked and planned.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sli_checkpoint::Checkpoint;
 use sli_config::{Diagnostic, Pipeline, parse_pipeline};
 use sli_family::{Family, Registry};
+use sli_model::ModelPlan;
+use sli_model::bind::Binding;
 use sli_plugin::Plugin;
 use sli_runtime::{Observer, Run, Setup, require_binding};
 
 use crate::args::{FamilyDirs, PipelineArgs};
 use crate::command::check::read;
 use crate::failure::{Failure, Outcome};
-use crate::plugins::{Granted, Plugins};
+use crate::plugins::Sources;
 
 /// A run and where it will write.
 pub(crate) struct Prepared {
@@ -31,13 +34,26 @@ pub(crate) struct Prepared {
 /// # Errors
 /// Whatever is wrong with any of these; nothing has been written then.
 pub(crate) fn prepare(args: &PipelineArgs, observer: &dyn Observer) -> Outcome<Prepared> {
+    let (pipeline, base) = read_pipeline(args)?;
+    let families = &args.families;
+    prepare_pipeline(
+        Source {
+            pipeline,
+            base,
+            families,
+        },
+        observer,
+    )
+}
+
+/// Reads the pipeline; the folder that its paths are relative to.
+///
+/// # Errors
+/// A file that cannot be read, and whatever is wrong with it and the overrides.
+pub(crate) fn read_pipeline(args: &PipelineArgs) -> Outcome<(Pipeline, &Path)> {
     let source = read(&args.pipeline).map_err(Failure::input)?;
-    let source = Source {
-        pipeline: parse_pipeline(source, &args.overrides)?,
-        base: args.pipeline.parent().unwrap_or(Path::new("")),
-        families: &args.families,
-    };
-    prepare_pipeline(source, observer)
+    let pipeline = parse_pipeline(source, &args.overrides)?;
+    Ok((pipeline, args.pipeline.parent().unwrap_or(Path::new(""))))
 }
 
 /// A pipeline, the folder that its paths are relative to, and where families come from.
@@ -55,38 +71,95 @@ pub(crate) struct Source<'a> {
 /// # Errors
 /// As [`prepare`].
 pub(crate) fn prepare_pipeline(source: Source<'_>, observer: &dyn Observer) -> Outcome<Prepared> {
-    let Source {
-        pipeline,
-        base,
-        families,
-    } = source;
-    let (found, granted) = (Plugins::find(families)?, Granted::by_pipeline(&pipeline, base)?);
-    let mut registry = crate::families::descriptors(families)?;
-    let mut used = found.register(&mut registry, &granted)?;
-    let (stages, more) = found.stages(&pipeline, &granted)?;
-    used.extend(more);
+    let sources = Sources::find(source.families, Some((&source.pipeline, source.base)))?;
+    load(Arc::new(sources), source.pipeline, source.base)?.prepare(observer)
+}
+
+/// A pipeline whose model is opened, planned and bound: all that the user's files say. No document is read yet.
+pub(crate) struct Loaded {
+    /// The pipeline.
+    pub(crate) pipeline: Pipeline,
+    /// The folder that its paths are relative to.
+    pub(crate) base: PathBuf,
+    /// The model's files.
+    pub(crate) checkpoint: Arc<Checkpoint>,
+    /// Its plan.
+    pub(crate) plan: ModelPlan,
+    /// The plan tied to the model's tensors.
+    pub(crate) binding: Binding,
+    /// Fingerprint of the family.
+    pub(crate) fingerprint: String,
+    /// Digest of the code of each stage that is a plugin.
+    pub(crate) code: BTreeMap<String, String>,
+    /// Where families and plugins come from.
+    sources: Arc<Sources>,
+}
+
+/// Opens the model, applies its family and binds the plan; looks at the plugins that are stages.
+///
+/// # Errors
+/// Whatever is wrong with any of these.
+pub(crate) fn load(sources: Arc<Sources>, pipeline: Pipeline, base: &Path) -> Outcome<Loaded> {
+    let registry = &sources.registry;
+    let (stages, _) = sources.stages(&pipeline)?;
+    let code = stages.into_iter().map(|(stage, plugin)| (stage, plugin.digest)).collect();
     let checkpoint = open(&pipeline, base)?;
-    let family = family(&registry, &pipeline, &checkpoint)?;
+    let family = family(registry, &pipeline, &checkpoint)?;
     tracing::info!(family = family.id(), model = %checkpoint.dir().display(), "opened the model");
     let plan = registry.plan(&*family, checkpoint.config())?;
     let (report, binding) = require_binding(&plan, &checkpoint)?;
     tracing::info!(tensors = report.bound, "every tensor is bound");
-    let setup = Setup {
-        pipeline: &pipeline,
-        base,
+    Ok(Loaded {
+        pipeline,
+        base: base.to_owned(),
         checkpoint: Arc::new(checkpoint),
         plan,
         binding,
-        descriptor: family.fingerprint(),
-        plugins: stages,
-    };
-    let run = Run::prepare(setup, observer)?;
-    Ok(Prepared {
-        run,
-        name: pipeline.name,
-        dir: PathBuf::from(pipeline.output.dir.value),
-        plugins: used,
+        fingerprint: family.fingerprint(),
+        code,
+        sources,
     })
+}
+
+impl Loaded {
+    /// The same model with another pipeline.
+    pub(crate) fn with_pipeline(&self, pipeline: Pipeline) -> Loaded {
+        Loaded {
+            pipeline,
+            base: self.base.clone(),
+            checkpoint: Arc::clone(&self.checkpoint),
+            plan: self.plan.clone(),
+            binding: self.binding.clone(),
+            fingerprint: self.fingerprint.clone(),
+            code: self.code.clone(),
+            sources: Arc::clone(&self.sources),
+        }
+    }
+
+    /// Reads the documents and plans the run.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the stages, the documents or the budget; nothing has been written then.
+    pub(crate) fn prepare(self, observer: &dyn Observer) -> Outcome<Prepared> {
+        let (stages, used) = self.sources.stages(&self.pipeline)?;
+        let plugins = self.sources.used.iter().cloned().chain(used).collect();
+        let setup = Setup {
+            pipeline: &self.pipeline,
+            base: &self.base,
+            checkpoint: self.checkpoint,
+            plan: self.plan,
+            binding: self.binding,
+            descriptor: self.fingerprint,
+            plugins: stages,
+        };
+        let run = Run::prepare(setup, observer)?;
+        Ok(Prepared {
+            run,
+            name: self.pipeline.name,
+            dir: PathBuf::from(self.pipeline.output.dir.value),
+            plugins,
+        })
+    }
 }
 
 /// The model's files, or what is wrong with them, beside the `source` that names them.

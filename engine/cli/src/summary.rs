@@ -46,7 +46,8 @@ fn stages(report: &Report) -> Vec<Row> {
     report.stages.iter().filter_map(row).collect()
 }
 
-fn stage(found: &Value) -> Option<String> {
+/// What a stage found, in a line.
+pub(crate) fn stage(found: &Value) -> Option<String> {
     let number = |key: &str| found.get(key).and_then(Value::as_f64);
     let named = |key: &str, value: &str| {
         let entry = found.get(key)?;

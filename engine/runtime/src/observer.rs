@@ -72,6 +72,12 @@ pub enum Event<'a> {
 pub trait Observer: Send + Sync {
     /// Something happened.
     fn event(&self, event: &Event<'_>);
+
+    /// Asked at the end of every sweep, the last one too, before any result has its name: whether the run goes on. If
+    /// not, it ends as if it had been cancelled, and leaves nothing.
+    fn goes_on(&self) -> bool {
+        true
+    }
 }
 
 /// Nobody.

@@ -7,11 +7,11 @@ use serde_json::json;
 use sli_config::{Diagnostic, Severity, SourceFile, parse_grants, parse_pipeline, parse_plugin, parse_std};
 use sli_family::Registry;
 
-use crate::args::CheckArgs;
+use crate::args::{CheckArgs, FamilyDirs};
 use crate::failure::{Failure, Outcome};
 use crate::format::many;
 use crate::output::{print, print_json, show};
-use crate::plugins::{Granted, Plugins};
+use crate::plugins::Sources;
 
 /// What a file is meant to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ enum Kind {
 #[derive(Default)]
 struct Known {
     registry: Registry,
-    plugins: Plugins,
+    families: FamilyDirs,
 }
 
 /// What was found in one file.
@@ -44,7 +44,7 @@ struct Checked {
 pub(crate) fn check(args: &CheckArgs) -> Outcome {
     let known = Known {
         registry: crate::families::registry(&args.families)?,
-        plugins: Plugins::find(&args.families)?,
+        families: args.families.clone(),
     };
     let checked: Vec<Checked> = collect(&args.files)?
         .into_iter()
@@ -238,8 +238,8 @@ fn kind(path: &Path, text: &str) -> Option<Kind> {
 fn pipeline(known: &Known, path: &Path, source: Arc<SourceFile>) -> Result<(), Vec<Diagnostic>> {
     let pipeline = parse_pipeline(source, &[])?;
     let base = path.parent().unwrap_or(Path::new(""));
-    let granted = Granted::by_pipeline(&pipeline, base).map_err(Failure::into_diagnostics)?;
-    known.plugins.stages(&pipeline, &granted).map(drop)
+    let sources = Sources::find(&known.families, Some((&pipeline, base))).map_err(Failure::into_diagnostics)?;
+    sources.stages(&pipeline).map(drop)
 }
 
 /// A family with its parents and includes, which may lie beside it.

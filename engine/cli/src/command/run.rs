@@ -1,10 +1,13 @@
 //! `sli-pipe run PIPELINE`.
 
+mod watched;
+
 use std::sync::Arc;
 
 use serde_json::json;
+use sli_runtime::Finished;
 
-use crate::args::PipelineArgs;
+use crate::args::RunArgs;
 use crate::failure::Outcome;
 use crate::output::{print, print_json};
 use crate::plugins::Tapped;
@@ -13,9 +16,14 @@ use crate::progress::Progress;
 use crate::summary::summary;
 
 /// Runs the pipeline and says what came out.
-pub(crate) fn run(args: &PipelineArgs, logs: bool) -> Outcome {
+pub(crate) fn run(args: &RunArgs, logs: bool) -> Outcome {
     let progress = Arc::new(Progress::new(logs));
-    let prepared = prepare(args, &*progress).inspect_err(|_| progress.end())?;
+    if args.watch {
+        let finished = watched::run(&args.pipeline, &progress);
+        progress.end();
+        return tell(&finished?, args.pipeline.json);
+    }
+    let prepared = prepare(&args.pipeline, &*progress).inspect_err(|_| progress.end())?;
     let observer = Tapped::new(&progress, prepared.plugins);
     // Up to here nothing has been written, and Ctrl-C may end the process as ever.
     let shown = Arc::clone(&progress);
@@ -23,8 +31,11 @@ pub(crate) fn run(args: &PipelineArgs, logs: bool) -> Outcome {
     let finished = prepared.run.execute(&observer, &cancel);
     progress.end();
     observer.drain();
-    let finished = finished?;
-    if args.json {
+    tell(&finished?, args.pipeline.json)
+}
+
+fn tell(finished: &Finished, json: bool) -> Outcome {
+    if json {
         return print_json(&json!({ "dir": finished.dir, "report": finished.report, "outputs": finished.outputs }));
     }
     print(&summary(&finished.report, &finished.outputs, &finished.dir))

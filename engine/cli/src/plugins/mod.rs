@@ -9,19 +9,61 @@ mod messages;
 mod stages;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use indexmap::IndexMap;
 use sli_config::family::FamilyHeader;
 use sli_config::plugin::PluginKind;
-use sli_config::{Diagnostic, SourceFile};
+use sli_config::{Diagnostic, Pipeline, SourceFile};
 use sli_family::{CodeFamily, ForeignFunction, Registry};
 use sli_plugin::{Host, Plugin};
+use sli_runtime::plugins::StagePlugins;
 
 use crate::args::FamilyDirs;
 use crate::failure::{Failure, Outcome};
 pub(crate) use grants::Granted;
 pub(crate) use messages::Tapped;
+
+/// Families and plugins that a run may be made of.
+pub(crate) struct Sources {
+    /// The families, with the functions of plugins.
+    pub(crate) registry: Registry,
+    /// All plugins.
+    pub(crate) plugins: Plugins,
+    /// Those that are families or functions, with what they are granted.
+    pub(crate) used: Vec<Plugin>,
+    granted: Granted,
+}
+
+impl Sources {
+    /// All that the command line can see, with what the user grants, and the pipeline (with its folder) if there is one.
+    ///
+    /// # Errors
+    /// Folders that are not there or cannot be read, settings that are broken, functions of one name.
+    pub(crate) fn find(dirs: &FamilyDirs, pipeline: Option<(&Pipeline, &Path)>) -> Outcome<Sources> {
+        let granted = match pipeline {
+            Some((pipeline, base)) => Granted::by_pipeline(pipeline, base)?,
+            None => Granted::by_user()?,
+        };
+        let mut registry = crate::families::descriptors(dirs)?;
+        let plugins = Plugins::find(dirs)?;
+        let used = plugins.register(&mut registry, &granted)?;
+        Ok(Sources {
+            registry,
+            plugins,
+            used,
+            granted,
+        })
+    }
+
+    /// The code of every stage of a pipeline that is a plugin, by the name of the stage; and the plugins as granted.
+    ///
+    /// # Errors
+    /// Plugins that are not there, cannot be used, are no stages, or whose options do not fit: all of them.
+    pub(crate) fn stages(&self, pipeline: &Pipeline) -> Result<(StagePlugins, Vec<Plugin>), Vec<Diagnostic>> {
+        self.plugins.stages(pipeline, &self.granted)
+    }
+}
 
 /// A file that should be a plugin.
 pub(crate) struct Found {
@@ -42,21 +84,16 @@ impl Plugins {
     /// A folder of `--plugins` that is not there, or a folder that cannot be read.
     pub(crate) fn find(dirs: &FamilyDirs) -> Outcome<Plugins> {
         let mut plugins = Plugins::default();
-        let mut host = None;
         for dir in folders(dirs)? {
             for path in wasm_files(&dir)? {
-                let host = match &host {
-                    Some(host) => host,
-                    None => host.insert(Host::new().map_err(Failure::input)?),
-                };
-                plugins.add(host, path);
+                plugins.add(host()?, path);
             }
         }
         Ok(plugins)
     }
 
     /// Lays the plugin of a file over what is there.
-    pub(crate) fn add(&mut self, host: &Host, path: PathBuf) {
+    fn add(&mut self, host: &Host, path: PathBuf) {
         let plugin = host.load(&path);
         let id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let plugin = plugin.and_then(|plugin| match plugin.id() == id {
@@ -90,6 +127,11 @@ impl Plugins {
                 ])
             }
         }
+    }
+
+    /// What is wrong with the file of the plugin `id`, if there is such a file and it is broken.
+    pub(crate) fn problems(&self, id: &str) -> Option<&[Diagnostic]> {
+        self.0.get(id)?.plugin.as_ref().err().map(Vec::as_slice)
     }
 
     /// Adds families and functions to what is known, with what they are granted; returns the plugins as granted.
@@ -168,17 +210,20 @@ fn functions(plugin: &Plugin) -> impl Iterator<Item = ForeignFunction> {
 
 /// The folders that plugins come from, in the order in which they lie over each other.
 fn folders(dirs: &FamilyDirs) -> Outcome<Vec<PathBuf>> {
-    let user = crate::families::user_folder("plugins");
-    let mut folders: Vec<PathBuf> = [Some(PathBuf::from("plugins")), user]
-        .into_iter()
-        .flatten()
-        .filter(|dir| dir.is_dir())
-        .collect();
+    let usual = crate::families::usual_folders("plugins");
+    let mut folders: Vec<PathBuf> = usual.filter(|dir| dir.is_dir()).collect();
     for dir in &dirs.plugins {
         crate::families::require_folder(dir, "--plugins", "<id>.wasm")?;
         folders.push(dir.clone());
     }
     Ok(folders)
+}
+
+/// The host of all plugins of this process.
+pub(crate) fn host() -> Outcome<&'static Host> {
+    static HOST: OnceLock<Result<Host, Diagnostic>> = OnceLock::new();
+    let host = HOST.get_or_init(Host::new);
+    host.as_ref().map_err(|error| Failure::input(error.clone()))
 }
 
 /// The `.wasm` files of a folder, by name.

@@ -14,7 +14,7 @@ impl Plugins {
     ///
     /// # Errors
     /// Plugins that are not there, cannot be used, are no stages, or whose options do not fit: all of them.
-    pub(crate) fn stages(
+    pub(super) fn stages(
         &self,
         pipeline: &Pipeline,
         granted: &Granted,

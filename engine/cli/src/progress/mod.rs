@@ -48,6 +48,14 @@ impl Progress {
         }
     }
 
+    /// Shows diagnostics while the run goes on.
+    pub(crate) fn say_diagnostics(&self, diagnostics: &[sli_config::Diagnostic]) {
+        match self.inner.lock().as_deref_mut() {
+            Ok((_, View::Bars(bars))) => bars.beside(|| crate::output::show(diagnostics)),
+            _ => crate::output::show(diagnostics),
+        }
+    }
+
     /// Takes bars off the screen, so that what is said next stands below nothing.
     pub(crate) fn end(&self) {
         if let Ok(mut inner) = self.inner.lock()

@@ -165,6 +165,9 @@ impl<'a> Engine<'a> {
                 done: documents.end as u64,
                 of: self.inputs.dataset.len() as u64,
             });
+            if !observer.goes_on() {
+                return Err(RunError::cancelled());
+            }
         }
         Ok(())
     }
