@@ -28,11 +28,12 @@ fn sources(krate: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "model",
     "config",
     "family",
     "checkpoint",
+    "plugin",
     "torch",
     "runtime",
     "cli",
@@ -45,6 +46,7 @@ fn crates_depend_only_in_the_direction_of_the_map() {
         ("model", vec![]),
         ("config", vec!["sli-model"]),
         ("family", vec!["sli-model", "sli-config"]),
+        ("plugin", vec!["sli-model", "sli-config", "sli-family"]),
         ("checkpoint", vec!["sli-model"]),
         ("torch", vec!["sli-model"]),
         (
@@ -66,6 +68,11 @@ fn crates_depend_only_in_the_direction_of_the_map() {
             manifest.lines().any(|line| line.starts_with("tch")),
             krate == "torch",
             "only sli-torch depends on tch"
+        );
+        assert_eq!(
+            manifest.lines().any(|line| line.starts_with("wasmtime")),
+            krate == "plugin",
+            "only sli-plugin depends on wasmtime"
         );
     }
 }

@@ -163,7 +163,7 @@ fn packing_replaces_a_manifest_and_refuses_what_does_not_fit() {
     let other = guest.manifest_text().replace("A test", "Another title");
     let (other, _) = pack("x.wasm", &once, SourceFile::new("plugin.toml", other)).unwrap();
     assert_eq!(
-        HOST.load_bytes("x.wasm", &other, None).unwrap().manifest().title,
+        HOST.load_bytes("test.wasm", &other, None).unwrap().manifest().title,
         "Another title"
     );
     let empty = wat::parse_str("(module (memory (export \"memory\") 1))").unwrap();
