@@ -204,3 +204,22 @@ fn the_same_file_with_other_exports_is_of_another_kind() {
     });
     says(&words, &["cannot be made a plugin of kind `filter`"]);
 }
+
+#[test]
+fn machine_code_is_kept_where_that_is_possible() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = Guest::family(PLAN).bytes();
+    let check = |cache: &std::path::Path| {
+        let host = sli_plugin::Host::with(crate::support::tight(), Some(cache)).unwrap();
+        host.load_bytes("plugins/test.wasm", &bytes, None)
+            .unwrap()
+            .check()
+            .unwrap();
+    };
+    check(&folder.path().join("cache"));
+    check(&folder.path().join("cache"));
+    assert!(folder.path().join("cache").is_dir());
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    check(&file.join("below"));
+}
