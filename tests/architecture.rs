@@ -33,6 +33,7 @@ const CRATES: [&str; 9] = [
     "config",
     "family",
     "checkpoint",
+    "plugin",
     "torch",
     "runtime",
     "watch",
@@ -46,6 +47,7 @@ fn crates_depend_only_in_the_direction_of_the_map() {
         ("model", vec![]),
         ("config", vec!["sli-model"]),
         ("family", vec!["sli-model", "sli-config"]),
+        ("plugin", vec!["sli-model", "sli-config", "sli-family"]),
         ("checkpoint", vec!["sli-model"]),
         ("watch", vec!["sli-config"]),
         ("torch", vec!["sli-model"]),
@@ -68,6 +70,11 @@ fn crates_depend_only_in_the_direction_of_the_map() {
             manifest.lines().any(|line| line.starts_with("tch")),
             krate == "torch",
             "only sli-torch depends on tch"
+        );
+        assert_eq!(
+            manifest.lines().any(|line| line.starts_with("wasmtime")),
+            krate == "plugin",
+            "only sli-plugin depends on wasmtime"
         );
     }
 }

@@ -3,6 +3,7 @@
 mod check;
 mod commands;
 mod help;
+mod plugins;
 mod process;
 
 use sli_tests::scene::Scene;

@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// List the families that are known, or show one
     Families(FamiliesArgs),
+    /// List, check, write and pack plugins
+    Plugins(crate::command::plugins::args::PluginsArgs),
     /// Print the JSON schema of a kind of file
     Schema(SchemaArgs),
     /// Show the summary of a finished run
@@ -272,6 +274,7 @@ impl Command {
             Command::Inspect(args) => args.json,
             Command::Verify(args) => args.json,
             Command::Families(args) => args.json,
+            Command::Plugins(args) => args.command.json(),
             Command::Report(args) => args.json,
             // What `dev` says as JSON is one object a line, errors too.
             Command::Dev(_) | Command::Schema(_) | Command::Completions(_) => false,

@@ -52,6 +52,7 @@ fn dispatch(cli: &Cli) -> Outcome {
         Command::Inspect(args) => command::inspect::inspect(args),
         Command::Verify(args) => command::verify::verify(args, cli.verbose > 0),
         Command::Families(args) => command::families::families(args),
+        Command::Plugins(args) => command::plugins::plugins(args),
         Command::Schema(args) => command::schema::schema(args),
         Command::Report(args) => command::report::report(args),
         Command::Completions(args) => command::completions::completions(args),

@@ -102,7 +102,10 @@ pub(crate) struct Loaded {
 pub(crate) fn load(sources: Arc<Sources>, pipeline: Pipeline, base: &Path) -> Outcome<Loaded> {
     let registry = &sources.registry;
     let (stages, _) = sources.stages(&pipeline)?;
-    let code = stages.into_iter().map(|(stage, plugin)| (stage, plugin.digest)).collect();
+    let code = stages
+        .into_iter()
+        .map(|(stage, plugin)| (stage, plugin.digest))
+        .collect();
     let checkpoint = open(&pipeline, base)?;
     let family = family(registry, &pipeline, &checkpoint)?;
     tracing::info!(family = family.id(), model = %checkpoint.dir().display(), "opened the model");

@@ -7,7 +7,6 @@ use sli_config::pipeline::ByteSize;
 use wasmtime::{Store, Trap, WasmBacktrace};
 
 use crate::api::Guest;
-use crate::data::Grants;
 use crate::folder::{Folder, FolderCall};
 use crate::limits::{Budget, ERROR_BYTES, STACK_BYTES, bytes};
 use crate::plugin::Plugin;
@@ -228,9 +227,4 @@ pub(crate) fn invalid(plugin: &Plugin, function: &str, why: impl std::fmt::Displ
         plugin.id()
     ))
     .note(format!("file `{}`", plugin.path().display()))
-}
-
-/// Whether two sets of grants differ for a plugin; only what it asks for counts.
-pub(crate) fn has_folder(plugin: &Plugin, grants: &Grants) -> bool {
-    plugin.manifest().asks.folder && grants.folder.is_some()
 }

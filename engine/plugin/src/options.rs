@@ -80,6 +80,8 @@ mod tests {
         let slow = json!({ "properties": { "a": { "pattern": "^(a+)+$" } } });
         let text = "a".repeat(50_000) + "!";
         assert_eq!(validate_options(Some(&slow), &json!({ "a": text })).unwrap().len(), 1);
+        let circle = json!({ "$ref": "#" });
+        let _ = validate_options(Some(&circle), &json!({ "a": 1 }));
         let backwards = json!({ "properties": { "a": { "pattern": "(a)\\1" } } });
         assert!(validate_options(Some(&backwards), &json!({})).is_err());
     }

@@ -8,7 +8,7 @@ use sli_config::Diagnostic;
 use sli_config::plugin::PluginKind;
 
 use crate::api::{Answer, Guest};
-use crate::call::{Call, has_folder, invalid, refusal};
+use crate::call::{Call, invalid, refusal};
 use crate::data::{Block, Cell, Column, Document, Grants, Message, PointState, TableRows};
 use crate::folder::Folder;
 use crate::limits::{FORMAT_BYTES, RESULT_SLACK, STATE_BYTES, TABLE_BYTES, TABLE_COLUMNS, TABLE_ROWS, TEXT_FACTOR};
@@ -51,7 +51,7 @@ impl Stage {
             }));
         }
         let folder = match &grants.folder {
-            Some(path) if has_folder(plugin, grants) => Some(Arc::new(Folder::open(path, id)?)),
+            Some(path) if manifest.asks.folder => Some(Arc::new(Folder::open(path, id)?)),
             _ => None,
         };
         Ok(Stage {

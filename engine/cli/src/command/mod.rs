@@ -8,6 +8,7 @@ mod families_new;
 mod functions;
 pub(crate) mod inspect;
 pub(crate) mod plan;
+pub(crate) mod plugins;
 pub(crate) mod report;
 pub(crate) mod run;
 pub(crate) mod schema;

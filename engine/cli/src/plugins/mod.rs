@@ -104,8 +104,9 @@ impl Plugins {
     }
 
     /// All of them, by id.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Found)> {
-        self.0.iter().map(|(id, found)| (id.as_str(), found))
+    pub(crate) fn into_iter(mut self) -> impl Iterator<Item = (String, Found)> {
+        self.0.sort_keys();
+        self.0.into_iter()
     }
 
     /// The plugin called `id`.

@@ -16,7 +16,9 @@ const ENDINGS: &[&str] = &["toml", "wasm"];
 
 /// The pipeline, and every folder that families come from.
 pub(crate) fn targets(args: &PipelineArgs) -> Vec<Target> {
-    let usual = ["families", "plugins"].into_iter().flat_map(crate::families::usual_folders);
+    let usual = ["families", "plugins"]
+        .into_iter()
+        .flat_map(crate::families::usual_folders);
     let given = args.families.dirs.iter().chain(&args.families.plugins).cloned();
     let folders = usual.chain(given);
     std::iter::once(Target::file(&args.pipeline))

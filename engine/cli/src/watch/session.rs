@@ -67,18 +67,21 @@ impl<'a> Session<'a> {
 
     /// Loads everything anew. The last state that was whole stays where something is wrong.
     pub(crate) fn load(&mut self, files: &[FileChange]) -> Edit {
-        self.edited
-            .extend(files.iter().filter_map(|file| id_of(&file.path)));
+        self.edited.extend(files.iter().filter_map(|file| id_of(&file.path)));
         let pipeline = read_pipeline(self.args);
         let sources = Sources::find(
             &self.args.families,
             pipeline.as_ref().ok().map(|(pipeline, base)| (pipeline, *base)),
         )
         .map(Arc::new);
-        let broken = sources.as_ref().map_or_else(|_| Vec::new(), |sources| self.broken(sources));
+        let broken = sources
+            .as_ref()
+            .map_or_else(|_| Vec::new(), |sources| self.broken(sources));
         let (families, new) = (self.families.offer(none(broken)), added(files, sources.as_deref().ok()));
         let loaded = pipeline.and_then(|(pipeline, base)| load(sources?, pipeline, base));
-        let offered = self.live.offer(loaded.map_err(crate::failure::Failure::into_diagnostics));
+        let offered = self
+            .live
+            .offer(loaded.map_err(crate::failure::Failure::into_diagnostics));
         let at = Instant::now();
         let mut edit = edit(offered, new, at);
         match families {
@@ -99,7 +102,12 @@ impl<'a> Session<'a> {
         let registry = &sources.registry;
         let known = self.edited.iter().filter(|id| registry.file(id).is_some());
         let families = known.filter_map(|id| registry.get(id).err()).flatten();
-        let plugins = self.edited.iter().filter_map(|id| sources.plugins.problems(id)).flatten().cloned();
+        let plugins = self
+            .edited
+            .iter()
+            .filter_map(|id| sources.plugins.problems(id))
+            .flatten()
+            .cloned();
         let mut broken: Vec<Diagnostic> = Vec::new();
         for problem in families.chain(plugins) {
             if !broken.contains(&problem) {
@@ -117,7 +125,9 @@ fn none(problems: Vec<Diagnostic>) -> Result<(), Vec<Diagnostic>> {
 /// The id of the family or plugin that a file is; parts that families share have none.
 fn id_of(path: &Path) -> Option<String> {
     let shared = path.parent().is_some_and(|folder| folder.ends_with("std"));
-    let is_one = path.extension().is_some_and(|ending| ending == "toml" || ending == "wasm");
+    let is_one = path
+        .extension()
+        .is_some_and(|ending| ending == "toml" || ending == "wasm");
     let stem = path.file_stem()?.to_str()?.to_owned();
     (is_one && !shared).then_some(stem)
 }
@@ -129,7 +139,8 @@ fn added(files: &[FileChange], sources: Option<&Sources>) -> Vec<String> {
     };
     let new = files.iter().filter(|file| file.how == How::Added);
     let ids = new.filter_map(|file| id_of(&file.path));
-    ids.filter(|id| sources.registry.get(id).is_ok() || sources.plugins.get(id).is_ok()).collect()
+    ids.filter(|id| sources.registry.get(id).is_ok() || sources.plugins.get(id).is_ok())
+        .collect()
 }
 
 fn edit(offered: Offered<Loaded>, families: Vec<String>, at: Instant) -> Edit {

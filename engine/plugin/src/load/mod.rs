@@ -31,7 +31,7 @@ pub(crate) fn read_plugin(name: &str, wasm: &[u8], beside: Option<Arc<SourceFile
         Some(text) => Some(bytes::manifest_text(name, text).map_err(|error| vec![error])?),
         None => None,
     };
-    let Some(file) = beside.or_else(|| own.map(|text| SourceFile::new(format!("{name} (manifest)"), text))) else {
+    let Some(file) = beside.or_else(|| own.map(|text| SourceFile::new(name, text))) else {
         return Err(vec![Diagnostic::error(format!("`{name}` has no manifest")).help(
             "`sli-pipe plugins pack` puts one into it; or write one to the file of the same name that ends in `.toml`",
         )]);

@@ -163,7 +163,7 @@ fn packing_replaces_a_manifest_and_refuses_what_does_not_fit() {
     let other = guest.manifest_text().replace("A test", "Another title");
     let (other, _) = pack("x.wasm", &once, SourceFile::new("plugin.toml", other)).unwrap();
     assert_eq!(
-        HOST.load_bytes("x.wasm", &other, None).unwrap().manifest().title,
+        HOST.load_bytes("test.wasm", &other, None).unwrap().manifest().title,
         "Another title"
     );
     let empty = wat::parse_str("(module (memory (export \"memory\") 1))").unwrap();
@@ -203,4 +203,23 @@ fn the_same_file_with_other_exports_is_of_another_kind() {
         )
     });
     says(&words, &["cannot be made a plugin of kind `filter`"]);
+}
+
+#[test]
+fn machine_code_is_kept_where_that_is_possible() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = Guest::family(PLAN).bytes();
+    let check = |cache: &std::path::Path| {
+        let host = sli_plugin::Host::with(crate::support::tight(), Some(cache)).unwrap();
+        host.load_bytes("plugins/test.wasm", &bytes, None)
+            .unwrap()
+            .check()
+            .unwrap();
+    };
+    check(&folder.path().join("cache"));
+    check(&folder.path().join("cache"));
+    assert!(folder.path().join("cache").is_dir());
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    check(&file.join("below"));
 }

@@ -72,7 +72,7 @@ impl Guest {
         let mut data = plan.as_bytes().to_vec();
         let key = data.len() as u32 + DATA;
         data.extend_from_slice(b"layers");
-        while data.len() % 4 != 0 {
+        while !data.len().is_multiple_of(4) {
             data.push(0);
         }
         let list = data.len() as u32 + DATA;
