@@ -9,8 +9,10 @@ use sli_config::plugin::PluginKind;
 pub const FILE_BYTES: u64 = 64 << 20;
 /// Largest manifest, in bytes of TOML.
 pub const MANIFEST_BYTES: usize = 256 << 10;
-/// Largest body of one function of a plugin, in bytes: translating one takes more than linear time.
-pub const FUNCTION_BYTES: usize = 2 << 20;
+/// Largest body of one function of a plugin, in bytes: translating it takes up to 600 times as much memory.
+pub const FUNCTION_BYTES: usize = 512 << 10;
+/// All functions of a plugin, in bytes: translating them takes about 4 seconds a MiB on one core, and cannot be ended.
+pub const CODE_BYTES: usize = 8 << 20;
 /// Core instances in a component, memories and tables together with them.
 pub const INSTANCES: usize = 64;
 /// Stack of WebAssembly code, in bytes.

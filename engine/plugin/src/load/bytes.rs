@@ -3,7 +3,7 @@
 use sli_config::Diagnostic;
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
-use crate::limits::{FILE_BYTES, FUNCTION_BYTES, MANIFEST_BYTES, bytes};
+use crate::limits::{CODE_BYTES, FILE_BYTES, FUNCTION_BYTES, MANIFEST_BYTES, bytes};
 
 /// The custom section that holds the manifest, at the top level of the component.
 pub(crate) const MANIFEST_SECTION: &str = "sli-pipe:manifest";
@@ -50,7 +50,7 @@ pub(super) fn inspect<'a>(name: &str, wasm: &'a [u8]) -> Result<Found<'a>, Diagn
         ))
         .help("build it again; a file that was cut off or changed does not validate")
     };
-    names(wasm, &mut |function| too_long(name, function))
+    names(wasm, &mut |length, all| too_long(name, length, all))
         .map_err(|fault| match fault {
             Fault::Broken(why) => broken(why),
             Fault::Refused(error) => *error,
@@ -74,21 +74,25 @@ impl From<wasmparser::BinaryReaderError> for Fault {
     }
 }
 
-fn too_long(name: &str, length: usize) -> Option<Box<Diagnostic>> {
-    (length > FUNCTION_BYTES).then(|| {
-        let length = bytes(length as u64);
-        let limit = bytes(FUNCTION_BYTES as u64);
-        Box::new(
-            Diagnostic::error(format!("`{name}` has a function of {length}; the limit is {limit}"))
-                .help("build it with less inlining"),
-        )
-    })
+/// What is wrong with a function of `length` bytes, `all` with those before it.
+fn too_long(name: &str, length: usize, all: usize) -> Option<Box<Diagnostic>> {
+    let (what, size, limit) = match () {
+        () if length > FUNCTION_BYTES => ("a function", length, FUNCTION_BYTES),
+        () if all > CODE_BYTES => ("functions", all, CODE_BYTES),
+        () => return None,
+    };
+    let (size, limit) = (bytes(size as u64), bytes(limit as u64));
+    let error = Diagnostic::error(format!("`{name}` has {what} of {size}; the limit is {limit}"));
+    Some(Box::new(error.help("build it for size, with less inlining")))
 }
 
 /// Walks the whole file; only the top level has names and a manifest.
-fn names<'a>(wasm: &'a [u8], function: &mut dyn FnMut(usize) -> Option<Box<Diagnostic>>) -> Result<Found<'a>, Fault> {
+fn names<'a>(
+    wasm: &'a [u8],
+    function: &mut dyn FnMut(usize, usize) -> Option<Box<Diagnostic>>,
+) -> Result<Found<'a>, Fault> {
     let mut found = Found::default();
-    let mut depth = 0usize;
+    let (mut depth, mut code) = (0usize, 0usize);
     for payload in Parser::new(0).parse_all(wasm) {
         match payload? {
             Payload::Version { encoding, .. } => {
@@ -100,7 +104,8 @@ fn names<'a>(wasm: &'a [u8], function: &mut dyn FnMut(usize) -> Option<Box<Diagn
             }
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::CodeSectionEntry(body) => {
-                if let Some(error) = function(body.range().len()) {
+                code += body.range().len();
+                if let Some(error) = function(body.range().len(), code) {
                     return Err(Fault::Refused(error));
                 }
             }

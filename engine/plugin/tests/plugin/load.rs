@@ -120,6 +120,34 @@ fn other_files_are_told_apart() {
 }
 
 #[test]
+fn code_that_would_take_minutes_to_translate_is_refused() {
+    let of = |count: u32, length: usize| {
+        use wasm_encoder::{CodeSection, Component, FunctionSection, Module, ModuleSection, TypeSection};
+        let mut body = vec![0x01; length];
+        (body[0], body[length - 1]) = (0, 0x0b); // no locals, nops, end
+        let (mut types, mut functions, mut code) = (TypeSection::new(), FunctionSection::new(), CodeSection::new());
+        types.ty().function([], []);
+        for _ in 0..count {
+            functions.function(0);
+            code.raw(&body);
+        }
+        let mut module = Module::new();
+        module.section(&types).section(&functions).section(&code);
+        let mut component = Component::new();
+        component.section(&ModuleSection(&module));
+        component.finish()
+    };
+    says(
+        &load(&of(1, 600_000)),
+        &["`plugins/x.wasm` has a function of 585.9 KiB; the limit is 512 KiB"],
+    );
+    says(
+        &load(&of(20, 500_000)),
+        &["has functions of 8.1 MiB; the limit is 8 MiB", "build it for size"],
+    );
+}
+
+#[test]
 fn a_plugin_must_be_what_its_manifest_says() {
     let guest = Guest::family(PLAN);
     let manifest = |from: &str, to: &str| SourceFile::new("plugin.toml", guest.manifest_text().replace(from, to));
