@@ -28,7 +28,7 @@ fn sources(krate: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
     "model",
     "config",
     "family",
@@ -116,4 +116,31 @@ fn the_engine_names_no_family() {
             }
         }
     }
+}
+
+/// Plugins are made for a version of the contract: its files stay as they were released. A change is a new folder.
+#[test]
+fn the_contract_with_plugins_is_frozen_by_version() {
+    let wit = engine().join("../plugins/wit");
+    let stated = std::fs::read_to_string(wit.join("digests.txt")).unwrap();
+    let mut versions = 0;
+    for line in stated.lines() {
+        let (version, digest) = line.split_once(' ').unwrap();
+        let mut files: Vec<PathBuf> = std::fs::read_dir(wit.join(version))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        files.sort();
+        let text: String = files
+            .iter()
+            .map(|file| std::fs::read_to_string(file).unwrap())
+            .collect();
+        let found = sli_tests::rundir::sha256(text.as_bytes());
+        assert_eq!(found, digest, "plugins/wit/{version} has changed since its release");
+        versions += 1;
+    }
+    let folders = std::fs::read_dir(&wit)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().is_dir());
+    assert_eq!(versions, folders.count(), "every version has its digest");
 }

@@ -68,7 +68,9 @@ fn a_broken_file_breaks_only_what_needs_it() {
     // A folder given by hand wins over the usual one.
     scene.write("mine/length-filter.wasm", &whole);
     let again = "output.overwrite=true";
-    scene.run(&["plan", "p.toml", "--plugins", "mine", "--set", again]).success();
+    scene
+        .run(&["plan", "p.toml", "--plugins", "mine", "--set", again])
+        .success();
     let ended = scene.run(&["plan", "p.toml", "--plugins", "yours"]);
     assert!(
         ended

@@ -66,7 +66,11 @@ fn a_reducer_sees_every_value_of_its_points() {
     }
     let table = run.table("quantiles.jsonl");
     let points: Vec<&str> = table.iter().map(|row| row["point"].as_str().unwrap()).collect();
-    assert_eq!(points, ["decoder.0", "decoder.1", "decoder.2", "final"], "in the order of the model");
+    assert_eq!(
+        points,
+        ["decoder.0", "decoder.1", "decoder.2", "final"],
+        "in the order of the model"
+    );
     for row in &table {
         let mut sorted = values.remove(row["point"].as_str().unwrap()).unwrap();
         sorted.sort_by(f32::total_cmp);

@@ -26,10 +26,7 @@ pub(super) fn check(args: &CheckPluginsArgs) -> Outcome {
     let config = args.config.as_deref().map(read_config).transpose()?;
     let host = host()?;
     let files = collect(&args.files)?;
-    let checked: Vec<Checked> = files
-        .into_iter()
-        .map(|file| one(host, file, config.as_ref()))
-        .collect();
+    let checked: Vec<Checked> = files.into_iter().map(|file| one(host, file, config.as_ref())).collect();
     for one in &checked {
         show(&one.errors);
     }
