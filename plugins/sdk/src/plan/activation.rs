@@ -107,7 +107,7 @@ pub fn yarn_mscale(factor: f64, a: f64) -> f64 {
 /// # Panics
 /// p is not between 0 and 1.
 pub fn normal_quantile(p: f64) -> f64 {
-    assert!(p > 0.0 && p < 1.0, "a probability lies between 0 and 1, {p} does not");
+    assert!(p > 0.0 && p < 1.0, "a probability lies between 0 and 1");
     let (mut low, mut high) = (-40.0f64, 40.0f64);
     for _ in 0..200 {
         let middle = 0.5 * (low + high);

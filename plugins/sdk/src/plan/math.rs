@@ -143,7 +143,10 @@ impl<'g> Tensor<'g> {
 
     /// x / sqrt(mean x² + eps) over the last dim, in f32, without a weight.
     pub fn rms_norm(self, eps: f64) -> Tensor<'g> {
-        self.apply(json!({"rms_norm": {"eps": eps, "offset": 0.0, "groups": 1u64}}), &[None])
+        self.apply(
+            json!({"rms_norm": {"eps": eps, "offset": 0.0, "groups": 1u64}}),
+            &[None],
+        )
     }
 
     /// (x - mean) / sqrt(var + eps) over the last dim, in f32, without a weight.

@@ -140,7 +140,10 @@ impl<'c> Source<'c> {
             _ => (dim * partial) as u64,
         };
         if width == 0 || width % 2 != 0 {
-            let message = format!("{width} rotated features of a head of {dim} are no pairs");
+            let message = format!(
+                "{width} rotated features of a head of {} are no pairs",
+                self.options.dim
+            );
             return Err(self.fail("partial_rotary_factor", message));
         }
         Ok(Rope {
@@ -166,7 +169,7 @@ impl<'c> Source<'c> {
         match (stated, default) {
             (Some(stated), None) if stated != 1.0 => Err(self
                 .map
-                .fail(key, format!("{stated}, but this family turns whole heads"))),
+                .fail(key, "this family turns whole heads, whatever the key says")),
             _ => Ok(stated.or(default).unwrap_or(1.0)),
         }
     }

@@ -136,10 +136,12 @@ impl Json for u16 {
 /// The shortest text that reads as the same number. JSON has no infinities: they are text in a plan.
 impl Json for f64 {
     fn write(&self, out: &mut String) {
-        let _ = match self.is_finite() {
-            true => write!(out, "{self:?}"),
-            false => write!(out, "\"{self}\""),
-        };
+        match serde_json::Number::from_f64(*self) {
+            Some(number) => out.push_str(&number.to_string()),
+            None if self.is_nan() => out.push_str("\"NaN\""),
+            None if *self > 0.0 => out.push_str("\"inf\""),
+            None => out.push_str("\"-inf\""),
+        }
     }
 }
 
@@ -187,7 +189,6 @@ impl<A: Json, B: Json> Json for (A, B) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn the_text_is_json() {
