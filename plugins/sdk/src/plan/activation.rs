@@ -97,7 +97,7 @@ pub fn yarn_mscale(factor: f64, a: f64) -> f64 {
     if factor <= 1.0 {
         1.0
     } else {
-        0.1 * a * factor.ln() + 1.0
+        0.1 * a * libm::log(factor) + 1.0
     }
 }
 
@@ -121,7 +121,7 @@ pub fn normal_quantile(p: f64) -> f64 {
 }
 
 fn normal_cdf(z: f64) -> f64 {
-    let density = (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    let density = libm::exp(-0.5 * z * z) / (2.0 * std::f64::consts::PI).sqrt();
     if z.abs() < 5.0 {
         let (mut term, mut sum) = (z, z);
         for k in 1..200 {

@@ -50,7 +50,7 @@ fn keys_of(kind: &str) -> Option<&'static [&'static str]> {
 /// theta^(-2j / width) for j = 0 .. width/2 - 1.
 pub(super) fn base_frequencies(theta: f64, width: u64) -> Vec<f64> {
     (0..width / 2)
-        .map(|j| theta.powf(-2.0 * j as f64 / width as f64))
+        .map(|j| libm::pow(theta, -2.0 * j as f64 / width as f64))
         .collect()
 }
 
@@ -254,7 +254,7 @@ impl<'c> Source<'c> {
             _ => yarn_mscale(factor, 1.0),
         };
         let w = width as f64;
-        let corner = |beta: f64| w * (original / (beta * 2.0 * PI)).ln() / (2.0 * theta.ln());
+        let corner = |beta: f64| w * libm::log(original / (beta * 2.0 * PI)) / (2.0 * libm::log(theta));
         let mut lo = corner(self.scaled("beta_fast")?.unwrap_or(32.0));
         let mut hi = corner(self.scaled("beta_slow")?.unwrap_or(1.0));
         let truncate = match &self.scaling {
@@ -282,7 +282,7 @@ impl<'c> Source<'c> {
             None if short.is_some() && long.is_some() => 1.0,
             None => match self.factor(original)? {
                 factor if factor <= 1.0 => 1.0,
-                factor => (1.0 + factor.ln() / original.ln()).sqrt(),
+                factor => (1.0 + libm::log(factor) / libm::log(original)).sqrt(),
             },
         };
         let divided = |key: &str| -> Found<Vec<f64>> {
