@@ -79,7 +79,7 @@ impl Rope {
     /// # Panics
     /// An odd width, or none.
     pub fn plain(width: u64, theta: f64, factor: f64) -> Rope {
-        assert!(width > 0 && width % 2 == 0, "{width} features make no pairs");
+        assert!(width > 0 && width.is_multiple_of(2), "{width} features make no pairs");
         let inv_freq: Vec<f64> = base_frequencies(theta, width).into_iter().map(|f| f / factor).collect();
         Rope {
             width,
