@@ -140,11 +140,13 @@ mod tests {
 
     /// x * a - x * b, its nodes written down in the given order of the parts.
     fn difference(b_first: bool) -> Graph {
-        let mut graph = Graph::default();
-        graph.params = vec![
-            param(if b_first { "b" } else { "a" }),
-            param(if b_first { "a" } else { "b" }),
-        ];
+        let mut graph = Graph {
+            params: vec![
+                param(if b_first { "b" } else { "a" }),
+                param(if b_first { "a" } else { "b" }),
+            ],
+            ..Graph::default()
+        };
         let unused = b_first.then(|| graph.push(Op::Range(3), Vec::new(), Origin::default()));
         let x = graph.push(Op::Input(GraphInput::X), Vec::new(), Origin::default());
         let mut product = |id: u32| {

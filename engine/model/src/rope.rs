@@ -130,10 +130,11 @@ fn plain(numbers: &[Num]) -> Vec<f64> {
     numbers.iter().map(|n| n.0).collect()
 }
 
-/// theta^(-2j / width) for j = 0 .. width/2 - 1.
+/// theta^(-2j / width) for j = 0 .. width/2 - 1. By a power function of our own, not the system's, so that a config gives
+/// the same plan everywhere: on another machine, and in a plugin's sandbox.
 pub(crate) fn base_frequencies(theta: f64, width: u64) -> Vec<f64> {
     (0..width / 2)
-        .map(|j| theta.powf(-2.0 * j as f64 / width as f64))
+        .map(|j| libm::pow(theta, -2.0 * j as f64 / width as f64))
         .collect()
 }
 

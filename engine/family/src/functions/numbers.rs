@@ -302,7 +302,7 @@ fn normal_quantile(mut call: Call<'_, '_, '_>) -> R<Val> {
 
 /// Phi(z): Abramowitz and Stegun 26.2.10 near 0, the continued fraction 26.2.14 in the tails.
 fn normal_cdf(z: f64) -> f64 {
-    let density = (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    let density = libm::exp(-0.5 * z * z) / (2.0 * std::f64::consts::PI).sqrt();
     if z.abs() < 5.0 {
         let (mut term, mut sum) = (z, z);
         for k in 1..200 {
@@ -350,11 +350,11 @@ fn either(mut call: Call<'_, '_, '_>, op: UnaryOp, plain: fn(f64) -> f64) -> R<V
 }
 
 fn exp(call: Call<'_, '_, '_>) -> R<Val> {
-    either(call, UnaryOp::Exp, f64::exp)
+    either(call, UnaryOp::Exp, libm::exp)
 }
 
 fn log(call: Call<'_, '_, '_>) -> R<Val> {
-    either(call, UnaryOp::Log, f64::ln)
+    either(call, UnaryOp::Log, libm::log)
 }
 
 fn sqrt(call: Call<'_, '_, '_>) -> R<Val> {
@@ -366,15 +366,15 @@ fn rsqrt(call: Call<'_, '_, '_>) -> R<Val> {
 }
 
 fn sin(call: Call<'_, '_, '_>) -> R<Val> {
-    either(call, UnaryOp::Sin, f64::sin)
+    either(call, UnaryOp::Sin, libm::sin)
 }
 
 fn cos(call: Call<'_, '_, '_>) -> R<Val> {
-    either(call, UnaryOp::Cos, f64::cos)
+    either(call, UnaryOp::Cos, libm::cos)
 }
 
 fn tanh(call: Call<'_, '_, '_>) -> R<Val> {
-    either(call, UnaryOp::Tanh, f64::tanh)
+    either(call, UnaryOp::Tanh, libm::tanh)
 }
 
 fn abs(mut call: Call<'_, '_, '_>) -> R<Val> {
@@ -403,7 +403,7 @@ fn ceil(call: Call<'_, '_, '_>) -> R<Val> {
 fn pow(mut call: Call<'_, '_, '_>) -> R<Val> {
     let (a, b) = (call.val(0)?, call.val(1)?);
     if let (Some(a), Some(b)) = (a.number(), b.number()) {
-        return Ok(Val::Float(a.powf(b)));
+        return Ok(Val::Float(libm::pow(a, b)));
     }
     let inputs = vec![Some(call.tensor(0)?), Some(call.tensor(1)?)];
     Ok(call.push(Op::Binary(BinaryOp::Pow), inputs))

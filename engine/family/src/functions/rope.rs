@@ -124,7 +124,7 @@ pub(super) fn mscale(factor: f64, a: f64) -> f64 {
     if factor <= 1.0 {
         1.0
     } else {
-        0.1 * a * factor.ln() + 1.0
+        0.1 * a * libm::log(factor) + 1.0
     }
 }
 
@@ -448,7 +448,8 @@ impl Source {
             _ => mscale(factor, 1.0),
         };
         let w = width as f64;
-        let corner = |beta: f64| w * (original / (beta * 2.0 * std::f64::consts::PI)).ln() / (2.0 * theta.ln());
+        let corner =
+            |beta: f64| w * libm::log(original / (beta * 2.0 * std::f64::consts::PI)) / (2.0 * libm::log(theta));
         let (mut lo, mut hi) = (
             corner(get("beta_fast")?.unwrap_or(32.0)),
             corner(get("beta_slow")?.unwrap_or(1.0)),
@@ -481,7 +482,7 @@ impl Source {
                 if factor <= 1.0 {
                     1.0
                 } else {
-                    (1.0 + factor.ln() / original.ln()).sqrt()
+                    (1.0 + libm::log(factor) / libm::log(original)).sqrt()
                 }
             }
         };

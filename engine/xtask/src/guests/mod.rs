@@ -158,7 +158,9 @@ mod tests {
         for guest in guests {
             assert_eq!(guest.folder.file_name().unwrap().to_str(), Some(guest.id.as_str()));
             let bytes = fs::read(guest.file()).unwrap();
-            assert!(bytes.len() < 150_000, "{}: {} bytes", guest.id, bytes.len());
+            // What is larger takes longer to become machine code than an edit may take to be live.
+            let most = if guest.kind == "family" { 300_000 } else { 150_000 };
+            assert!(bytes.len() < most, "{}: {} bytes", guest.id, bytes.len());
             let manifest = guest.manifest.as_bytes();
             assert!(
                 bytes.windows(manifest.len()).any(|window| window == manifest),

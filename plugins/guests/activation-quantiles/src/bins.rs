@@ -35,7 +35,7 @@ impl Bins {
         if state.is_empty() {
             return Ok(bins);
         }
-        if state.len() < HEAD || (state.len() - HEAD) % BIN != 0 {
+        if state.len() < HEAD || !(state.len() - HEAD).is_multiple_of(BIN) {
             return Err(format!("a state of {} bytes is not one of this plugin", state.len()));
         }
         bins.nan = u64::from_le_bytes(bytes(state, 0));

@@ -83,7 +83,7 @@ impl Settings {
     /// True if the layer sees a window.
     fn slides(&self, config: &Config, i: u64) -> Result<bool, PlanError> {
         let Some(kinds) = config.optional::<Vec<String>>("layer_types")? else {
-            return Ok((i + 1) % 5 != 0);
+            return Ok(!(i + 1).is_multiple_of(5));
         };
         match kinds.get(i as usize).map(String::as_str) {
             Some("sliding_attention") => Ok(true),

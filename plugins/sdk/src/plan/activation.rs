@@ -97,7 +97,7 @@ pub fn yarn_mscale(factor: f64, a: f64) -> f64 {
     if factor <= 1.0 {
         1.0
     } else {
-        0.1 * a * factor.ln() + 1.0
+        0.1 * a * libm::log(factor) + 1.0
     }
 }
 
@@ -107,7 +107,7 @@ pub fn yarn_mscale(factor: f64, a: f64) -> f64 {
 /// # Panics
 /// p is not between 0 and 1.
 pub fn normal_quantile(p: f64) -> f64 {
-    assert!(p > 0.0 && p < 1.0, "a probability lies between 0 and 1, {p} does not");
+    assert!(p > 0.0 && p < 1.0, "a probability lies between 0 and 1");
     let (mut low, mut high) = (-40.0f64, 40.0f64);
     for _ in 0..200 {
         let middle = 0.5 * (low + high);
@@ -121,7 +121,7 @@ pub fn normal_quantile(p: f64) -> f64 {
 }
 
 fn normal_cdf(z: f64) -> f64 {
-    let density = (-0.5 * z * z).exp() / (2.0 * std::f64::consts::PI).sqrt();
+    let density = libm::exp(-0.5 * z * z) / (2.0 * std::f64::consts::PI).sqrt();
     if z.abs() < 5.0 {
         let (mut term, mut sum) = (z, z);
         for k in 1..200 {

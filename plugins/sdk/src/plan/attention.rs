@@ -1,8 +1,7 @@
 //! Attention and rotary embedding.
 
-use serde_json::json;
+use super::text::json;
 
-use super::graph::num_or_null;
 use super::{Rope, ScoreBias, Tensor};
 
 /// A logit per head that takes probability and gives no value: a tensor `[H]`.
@@ -65,8 +64,8 @@ impl<'g> Tensor<'g> {
             "causal": options.causal,
             "window": options.window,
             "chunk": options.chunk,
-            "scale": num_or_null(options.scale),
-            "softcap": num_or_null(options.softcap),
+            "scale": options.scale,
+            "softcap": options.softcap,
             "lse": lse,
         }});
         let bias = options.bias.map(|bias| bias.0);

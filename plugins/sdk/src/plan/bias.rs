@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::ops::Add;
 use std::rc::Rc;
 
-use serde_json::json;
+use super::text::json;
 
-use super::graph::{Sheet, Value, num};
+use super::graph::{Sheet, Value};
 use super::module::Path;
 use super::points::Frame;
 use super::{Handle, Module, Tensor};
@@ -70,7 +70,7 @@ impl<'g> Module<'g> {
     /// -slope_h (q - k) scale (arXiv 2108.12409); `max` is the largest exponent, 8 in the paper; `symmetric` takes
     /// abs(q - k).
     pub fn alibi(&self, heads: u64, scale: f64, max: f64, symmetric: bool) -> ScoreBias<'g> {
-        let options = json!({"heads": heads, "scale": num(scale), "max": num(max), "symmetric": symmetric});
+        let options = json!({"heads": heads, "scale": scale, "max": max, "symmetric": symmetric});
         ScoreBias(self.source(json!({ "alibi": options })))
     }
 

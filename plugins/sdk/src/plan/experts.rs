@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use serde_json::json;
+use super::text::json;
 
-use super::graph::{Sheet, Storage, num};
+use super::graph::{Sheet, Storage};
 use super::points::Frame;
 use super::{Module, Tensor};
 
@@ -51,8 +51,7 @@ impl<'g> Tensor<'g> {
 
     /// k rounds of Phi-3.5-MoE's choice; values do not add up to 1 (arXiv 2409.12136).
     pub fn sparse_mixer(self, k: u64, eps: f64) -> Chosen<'g> {
-        self.apply(json!({"sparse_mixer": {"k": k, "eps": num(eps)}}), &[])
-            .chosen()
+        self.apply(json!({"sparse_mixer": {"k": k, "eps": eps}}), &[]).chosen()
     }
 
     fn chosen(self) -> Chosen<'g> {

@@ -3,37 +3,91 @@
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 
-use serde::Serialize;
-use serde_json::{Value as Json, json};
+use super::text::{Json, Text, json, object};
 
 /// One result of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Value {
     pub(crate) node: u32,
     pub(crate) out: u16,
 }
 
-/// An operation with its inputs; the operation is its JSON.
-#[derive(Serialize)]
+impl Json for Value {
+    fn write(&self, out: &mut String) {
+        object!(out, "node": self.node, "out": self.out);
+    }
+}
+
+/// An operation: its text, or what the graph itself must know of it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Op {
+    /// Any operation.
+    Text(Text),
+    /// The parameter with this number.
+    Param(u32),
+    /// The input that is a leaf of `let`.
+    Let(String),
+}
+
+impl From<Text> for Op {
+    fn from(text: Text) -> Op {
+        Op::Text(text)
+    }
+}
+
+impl Json for Op {
+    fn write(&self, out: &mut String) {
+        match self {
+            Op::Text(text) => text.write(out),
+            Op::Param(id) => object!(out, "param": id),
+            Op::Let(leaf) => object!(out, "input": {"let": leaf}),
+        }
+    }
+}
+
+/// An operation with its inputs.
 struct Node {
-    op: Json,
+    op: Op,
     inputs: Vec<Option<Value>>,
 }
 
+impl Json for Node {
+    fn write(&self, out: &mut String) {
+        object!(out, "op": self.op, "inputs": self.inputs);
+    }
+}
+
 /// A named value that stages can ask for.
-#[derive(Serialize)]
 pub(crate) struct Point {
     pub(crate) name: String,
     pub(crate) value: Value,
 }
 
+impl Json for Point {
+    fn write(&self, out: &mut String) {
+        object!(out, "name": self.name, "value": self.value);
+    }
+}
+
 /// A finished graph, in the form of the plan.
-#[derive(Default, Serialize)]
+#[derive(Default)]
 pub(crate) struct Graph {
     nodes: Vec<Node>,
-    params: Vec<Json>,
+    params: Vec<Text>,
     pub(crate) outputs: Vec<(String, Value)>,
     pub(crate) points: Vec<Point>,
+}
+
+impl Json for Graph {
+    fn write(&self, out: &mut String) {
+        object!(
+            out,
+            "nodes": self.nodes,
+            "params": self.params,
+            "outputs": self.outputs,
+            "points": self.points,
+        );
+    }
 }
 
 /// Inside `experts`: how the tensors of one expert are stored.
@@ -57,8 +111,8 @@ pub(crate) struct Sheet {
 #[derive(Default)]
 struct State {
     graph: Graph,
-    nodes: HashMap<(String, Vec<Option<Value>>), u32>,
-    params: HashMap<String, u32>,
+    nodes: HashMap<(Op, Vec<Option<Value>>), u32>,
+    params: HashMap<Text, u32>,
 }
 
 impl Sheet {
@@ -71,10 +125,14 @@ impl Sheet {
     }
 
     /// The first result of this operation.
-    pub(crate) fn push(&self, op: Json, inputs: Vec<Option<Value>>) -> Value {
+    pub(crate) fn push(&self, op: impl Into<Op>, inputs: Vec<Option<Value>>) -> Value {
+        self.node(op.into(), inputs)
+    }
+
+    fn node(&self, op: Op, inputs: Vec<Option<Value>>) -> Value {
         let state = &mut *self.state.borrow_mut();
         let next = state.graph.nodes.len() as u32;
-        let node = *state.nodes.entry((op.to_string(), inputs.clone())).or_insert_with(|| {
+        let node = *state.nodes.entry((op.clone(), inputs.clone())).or_insert_with(|| {
             state.graph.nodes.push(Node { op, inputs });
             next
         });
@@ -84,7 +142,7 @@ impl Sheet {
     /// A parameter of the checkpoint. `path` holds `{n}` if `stacked` tensors are stacked.
     pub(crate) fn param(
         &self,
-        name: Json,
+        name: Text,
         path: &str,
         shape: Option<&[u64]>,
         optional: bool,
@@ -100,12 +158,12 @@ impl Sheet {
         let id = {
             let state = &mut *self.state.borrow_mut();
             let next = state.graph.params.len() as u32;
-            *state.params.entry(param.to_string()).or_insert_with(|| {
+            *state.params.entry(param.clone()).or_insert_with(|| {
                 state.graph.params.push(param);
                 next
             })
         };
-        self.push(json!({ "param": id }), Vec::new())
+        self.push(Op::Param(id), Vec::new())
     }
 
     /// Names a result of the graph; a name given twice means the later value.
@@ -143,13 +201,12 @@ impl Graph {
         let (mut nodes, mut params) = (HashMap::new(), HashMap::new());
         let mut kept = Graph::default();
         for (index, mut node) in self.nodes.into_iter().enumerate().filter(|(index, _)| need[*index]) {
-            if let Some(id) = node.op.get("param").and_then(Json::as_u64) {
-                let next = kept.params.len();
-                let id = *params.entry(id).or_insert_with(|| {
-                    kept.params.push(self.params[id as usize].clone());
+            if let Op::Param(id) = &mut node.op {
+                let next = kept.params.len() as u32;
+                *id = *params.entry(*id).or_insert_with(|| {
+                    kept.params.push(self.params[*id as usize].clone());
                     next
                 });
-                node.op = json!({ "param": id });
             }
             for input in node.inputs.iter_mut().flatten() {
                 input.node = nodes[&input.node];
@@ -179,23 +236,9 @@ impl Graph {
 
     /// The leaves of `let` that this graph reads.
     pub(crate) fn lets(&self) -> impl Iterator<Item = &str> {
-        let leaf = |node: &Node| node.op.get("input")?.get("let")?.as_str().map(|_| ());
-        let read = self.nodes.iter().filter(move |node| leaf(node).is_some());
-        read.filter_map(|node| node.op["input"]["let"].as_str())
+        self.nodes.iter().filter_map(|node| match &node.op {
+            Op::Let(leaf) => Some(leaf.as_str()),
+            _ => None,
+        })
     }
-}
-
-/// A number in a plan. JSON has no infinities: they are text there.
-pub(crate) fn num(x: f64) -> Json {
-    match x {
-        x if x.is_finite() => json!(x),
-        x if x.is_nan() => json!("NaN"),
-        x if x > 0.0 => json!("inf"),
-        _ => json!("-inf"),
-    }
-}
-
-/// An optional number in a plan.
-pub(crate) fn num_or_null(x: Option<f64>) -> Json {
-    x.map_or(Json::Null, num)
 }

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use serde::Serialize;
-use serde_json::{Value as Json, json};
+use super::text::{Json, Text, json, object};
 
 use super::graph::{Graph, Sheet};
 use super::module::Path;
@@ -22,7 +21,6 @@ pub struct Plan {
 }
 
 /// A stack in the form of the plan.
-#[derive(Serialize)]
 pub(crate) struct StackPlan {
     pub(crate) name: String,
     pub(crate) tokens: String,
@@ -31,11 +29,29 @@ pub(crate) struct StackPlan {
     pub(crate) last: Option<Graph>,
 }
 
+impl Json for StackPlan {
+    fn write(&self, out: &mut String) {
+        object!(
+            out,
+            "name": self.name,
+            "tokens": self.tokens,
+            "enter": self.enter,
+            "layers": self.layers,
+            "last": self.last,
+        );
+    }
+}
+
 /// A layer in the form of the plan.
-#[derive(Serialize)]
 pub(crate) struct LayerPlan {
     pub(crate) class: String,
     pub(crate) graph: Graph,
+}
+
+impl Json for LayerPlan {
+    fn write(&self, out: &mut String) {
+        object!(out, "class": self.class, "graph": self.graph);
+    }
 }
 
 /// A value of a finished stack.
@@ -50,7 +66,7 @@ pub enum StackValue {
 }
 
 impl StackValue {
-    pub(crate) fn json(self) -> Json {
+    pub(crate) fn json(self) -> Text {
         match self {
             StackValue::Final => json!("final"),
             StackValue::Out => json!("out"),
@@ -125,7 +141,7 @@ impl Plan {
             "unavailable": self.unavailable,
             "inputs": self.inputs,
         });
-        plan.to_string()
+        plan.0
     }
 }
 

@@ -1,8 +1,7 @@
 //! Elementwise functions, limits and reductions.
 
-use serde_json::json;
+use super::text::json;
 
-use super::graph::{num, num_or_null};
 use super::{Activation, Operand, Tensor};
 
 /// Functions of one tensor without attributes.
@@ -120,32 +119,32 @@ impl<'g> Tensor<'g> {
         let limit = |x: Option<f64>| x.filter(|x| x.is_finite());
         match (limit(lo.into()), limit(hi.into())) {
             (None, None) => self,
-            (lo, hi) => self.apply(json!({"clamp": {"lo": num_or_null(lo), "hi": num_or_null(hi)}}), &[]),
+            (lo, hi) => self.apply(json!({"clamp": {"lo": lo, "hi": hi}}), &[]),
         }
     }
 
     /// c tanh(x / c), in f32; x itself without a cap.
     pub fn softcap(self, cap: impl Into<Option<f64>>) -> Tensor<'g> {
         match cap.into() {
-            Some(c) => self.apply(json!({ "softcap": num(c) }), &[]),
+            Some(c) => self.apply(json!({ "softcap": c }), &[]),
             None => self,
         }
     }
 
     /// x / sqrt(sum x² + eps) over the last dim, in f32.
     pub fn l2_norm(self, eps: f64) -> Tensor<'g> {
-        self.apply(json!({"l2_norm": {"eps": num(eps)}}), &[])
+        self.apply(json!({"l2_norm": {"eps": eps}}), &[])
     }
 
     /// x / (sum over the last dim + eps), in f32.
     pub fn normalize(self, eps: f64) -> Tensor<'g> {
-        self.apply(json!({"normalize": {"eps": num(eps)}}), &[])
+        self.apply(json!({"normalize": {"eps": eps}}), &[])
     }
 
     /// x / sqrt(mean x² + eps) over the last dim, in f32, without a weight.
     pub fn rms_norm(self, eps: f64) -> Tensor<'g> {
         self.apply(
-            json!({"rms_norm": {"eps": num(eps), "offset": 0.0, "groups": 1}}),
+            json!({"rms_norm": {"eps": eps, "offset": 0.0, "groups": 1u64}}),
             &[None],
         )
     }
@@ -153,7 +152,7 @@ impl<'g> Tensor<'g> {
     /// (x - mean) / sqrt(var + eps) over the last dim, in f32, without a weight.
     pub fn layer_norm(self, eps: f64) -> Tensor<'g> {
         self.apply(
-            json!({"layer_norm": {"eps": num(eps), "offset": 0.0, "groups": 1}}),
+            json!({"layer_norm": {"eps": eps, "offset": 0.0, "groups": 1u64}}),
             &[None, None],
         )
     }

@@ -1,6 +1,6 @@
 //! Recurrences and convolutions along the sequence.
 
-use serde_json::json;
+use super::text::json;
 
 use super::{Bias, Module, Tensor, Weight};
 

@@ -42,6 +42,7 @@ mod rope_kinds;
 mod shapes;
 mod stack;
 mod tensor;
+mod text;
 mod weights;
 
 pub use activation::{Activation, normal_quantile, yarn_mscale};

@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use serde_json::{Value as Json, json};
+use super::text::{Text, json};
 
-use super::graph::{Sheet, num};
+use super::graph::{Op, Sheet};
 use super::points::Frame;
 use super::{Handle, StackValue, Tensor};
 
@@ -44,7 +44,7 @@ impl Path {
         Path { file: self.file, text }
     }
 
-    pub(crate) fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Text {
         json!({"base": if self.file { "file" } else { "root" }, "path": self.text})
     }
 }
@@ -107,14 +107,14 @@ impl<'g> Module<'g> {
         self.point(name, value)
     }
 
-    pub(crate) fn source(&self, op: Json) -> Tensor<'g> {
+    pub(crate) fn source(&self, op: Text) -> Tensor<'g> {
         Tensor {
             sheet: self.sheet,
             value: self.sheet.push(op, Vec::new()),
         }
     }
 
-    pub(crate) fn input(&self, input: Json) -> Tensor<'g> {
+    pub(crate) fn input(&self, input: Text) -> Tensor<'g> {
         self.source(json!({ "input": input }))
     }
 
@@ -150,7 +150,6 @@ impl<'g> Module<'g> {
 
     /// `[n]` floats: these numbers.
     pub fn numbers(&self, numbers: &[f64]) -> Tensor<'g> {
-        let numbers: Vec<Json> = numbers.iter().copied().map(num).collect();
         self.source(json!({ "numbers": numbers }))
     }
 
@@ -166,7 +165,7 @@ impl<'g> Module<'g> {
 
     /// A value that was named by [`Module::put_let`] where the stack was entered.
     pub fn get_let<H: Handle<'g>>(&self, name: &str) -> H {
-        H::of(self.sheet, self.input(json!({ "let": name })).value)
+        H::of(self.sheet, self.sheet.push(Op::Let(name.to_owned()), Vec::new()))
     }
 
     /// Hands a value on from layer to layer; before layer 0 where the stack is entered.

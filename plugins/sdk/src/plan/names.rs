@@ -1,6 +1,6 @@
 //! How the names of a plan meet those of a checkpoint (section 5 of the language).
 
-use serde_json::{Value as Json, json};
+use super::text::{Text, json};
 
 use super::module::Path;
 
@@ -8,10 +8,10 @@ use super::module::Path;
 #[derive(Default)]
 pub struct Names {
     root: Vec<String>,
-    tied: Vec<(Json, Json)>,
+    tied: Vec<(Text, Text)>,
     ties_apply: bool,
     rename: Vec<(String, Vec<String>)>,
-    packed: Vec<Json>,
+    packed: Vec<Text>,
     joined: Vec<(String, Vec<String>)>,
     ignore: Vec<String>,
 }
@@ -82,9 +82,9 @@ impl Names {
     pub fn packed(&mut self, written: &str, from: &str, piece: impl Into<Piece>) -> &mut Names {
         let piece = piece.into();
         let part = match piece.part {
-            Part::All => Json::Null,
-            Part::Equal(index, of) => json!({"index": index, "of": {"equal": of}}),
-            Part::Rows(index, rows) => json!({"index": index, "of": {"rows": rows}}),
+            Part::All => None,
+            Part::Equal(index, of) => Some(json!({"index": index, "of": {"equal": of}})),
+            Part::Rows(index, rows) => Some(json!({"index": index, "of": {"rows": rows}})),
         };
         self.packed.push(json!({
             "written": written,
@@ -108,7 +108,7 @@ impl Names {
         self
     }
 
-    pub(crate) fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Text {
         json!({
             "root": self.root,
             "tied": self.tied,

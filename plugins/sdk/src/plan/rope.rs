@@ -1,8 +1,7 @@
 //! Rotary embeddings from config.json's own words (section 10 of the language).
 
-use serde_json::{Value as Json, json};
+use super::text::{Text, json};
 
-use super::graph::num;
 use super::rope_kinds::{Source, base_frequencies};
 use crate::config::{Config, PlanError};
 
@@ -11,8 +10,8 @@ use crate::config::{Config, PlanError};
 pub struct Rope {
     pub(crate) width: u64,
     pub(crate) interleaved: bool,
-    pub(crate) frequencies: Json,
-    pub(crate) axes: Json,
+    pub(crate) frequencies: Text,
+    pub(crate) axes: Text,
 }
 
 /// How positions with several axes `[N, A]` turn the features.
@@ -80,11 +79,8 @@ impl Rope {
     /// # Panics
     /// An odd width, or none.
     pub fn plain(width: u64, theta: f64, factor: f64) -> Rope {
-        assert!(width > 0 && width % 2 == 0, "{width} features make no pairs");
-        let inv_freq: Vec<Json> = base_frequencies(theta, width)
-            .into_iter()
-            .map(|f| num(f / factor))
-            .collect();
+        assert!(width > 0 && width.is_multiple_of(2), "{width} features make no pairs");
+        let inv_freq: Vec<f64> = base_frequencies(theta, width).into_iter().map(|f| f / factor).collect();
         Rope {
             width,
             interleaved: false,
@@ -93,7 +89,7 @@ impl Rope {
         }
     }
 
-    pub(crate) fn json(&self) -> Json {
+    pub(crate) fn json(&self) -> Text {
         json!({
             "width": self.width,
             "interleaved": self.interleaved,

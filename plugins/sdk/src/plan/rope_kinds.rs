@@ -2,9 +2,8 @@
 
 use std::f64::consts::PI;
 
-use serde_json::{Value as Json, json};
+use super::text::{Text, json};
 
-use super::graph::num;
 use super::{Axial, Rope, RopeOptions, yarn_mscale};
 use crate::config::{Config, PlanError};
 
@@ -51,13 +50,13 @@ fn keys_of(kind: &str) -> Option<&'static [&'static str]> {
 /// theta^(-2j / width) for j = 0 .. width/2 - 1.
 pub(super) fn base_frequencies(theta: f64, width: u64) -> Vec<f64> {
     (0..width / 2)
-        .map(|j| theta.powf(-2.0 * j as f64 / width as f64))
+        .map(|j| libm::pow(theta, -2.0 * j as f64 / width as f64))
         .collect()
 }
 
-fn fixed(inv_freq: impl IntoIterator<Item = f64>, scale: f64) -> Json {
-    let inv_freq: Vec<Json> = inv_freq.into_iter().map(num).collect();
-    json!({"fixed": {"inv_freq": inv_freq, "scale": num(scale)}})
+fn fixed(inv_freq: impl IntoIterator<Item = f64>, scale: f64) -> Text {
+    let inv_freq: Vec<f64> = inv_freq.into_iter().collect();
+    json!({"fixed": {"inv_freq": inv_freq, "scale": scale}})
 }
 
 /// What options, scaling map and config say together.
@@ -141,7 +140,10 @@ impl<'c> Source<'c> {
             _ => (dim * partial) as u64,
         };
         if width == 0 || width % 2 != 0 {
-            let message = format!("{width} rotated features of a head of {dim} are no pairs");
+            let message = format!(
+                "{width} rotated features of a head of {} are no pairs",
+                self.options.dim
+            );
             return Err(self.fail("partial_rotary_factor", message));
         }
         Ok(Rope {
@@ -167,7 +169,7 @@ impl<'c> Source<'c> {
         match (stated, default) {
             (Some(stated), None) if stated != 1.0 => Err(self
                 .map
-                .fail(key, format!("{stated}, but this family turns whole heads"))),
+                .fail(key, "this family turns whole heads, whatever the key says")),
             _ => Ok(stated.or(default).unwrap_or(1.0)),
         }
     }
@@ -198,7 +200,7 @@ impl<'c> Source<'c> {
         }
     }
 
-    fn frequencies(&self, theta: f64, width: u64, partial: f64) -> Found<Json> {
+    fn frequencies(&self, theta: f64, width: u64, partial: f64) -> Found<Text> {
         let base = base_frequencies(theta, width);
         Ok(match self.kind.as_str() {
             "linear" => {
@@ -206,9 +208,9 @@ impl<'c> Source<'c> {
                 fixed(base.iter().map(|f| f / factor), 1.0)
             }
             "dynamic" => json!({"dynamic": {
-                "theta": num(theta),
-                "factor": num(self.needed("factor")?),
-                "max_position": num(self.longest()?),
+                "theta": theta,
+                "factor": self.needed("factor")?,
+                "max_position": self.longest()?,
             }}),
             "llama3" => self.llama3(&base)?,
             "yarn" => self.yarn(&base, theta, width)?,
@@ -224,7 +226,7 @@ impl<'c> Source<'c> {
     }
 
     /// Llama 3.1: low frequencies divided by the factor, high ones kept, a ramp between.
-    fn llama3(&self, base: &[f64]) -> Found<Json> {
+    fn llama3(&self, base: &[f64]) -> Found<Text> {
         let (factor, low) = (self.needed("factor")?, self.needed("low_freq_factor")?);
         let (high, original) = (self.needed("high_freq_factor")?, self.original()?);
         let scaled = base.iter().map(|&f| {
@@ -242,7 +244,7 @@ impl<'c> Source<'c> {
     }
 
     /// YaRN (arXiv 2309.00071, sections 3.2 and 3.4).
-    fn yarn(&self, base: &[f64], theta: f64, width: u64) -> Found<Json> {
+    fn yarn(&self, base: &[f64], theta: f64, width: u64) -> Found<Text> {
         let original = self.original()?;
         let factor = self.factor(original)?;
         let stated = self.scaled("attention_factor")?;
@@ -252,7 +254,7 @@ impl<'c> Source<'c> {
             _ => yarn_mscale(factor, 1.0),
         };
         let w = width as f64;
-        let corner = |beta: f64| w * (original / (beta * 2.0 * PI)).ln() / (2.0 * theta.ln());
+        let corner = |beta: f64| w * libm::log(original / (beta * 2.0 * PI)) / (2.0 * libm::log(theta));
         let mut lo = corner(self.scaled("beta_fast")?.unwrap_or(32.0));
         let mut hi = corner(self.scaled("beta_slow")?.unwrap_or(1.0));
         let truncate = match &self.scaling {
@@ -272,7 +274,7 @@ impl<'c> Source<'c> {
     }
 
     /// LongRoPE (arXiv 2402.13753) as Phi-3 uses it.
-    fn longrope(&self, base: &[f64]) -> Found<Json> {
+    fn longrope(&self, base: &[f64]) -> Found<Text> {
         let original = self.original()?;
         let (short, long) = (self.scaled("short_mscale")?, self.scaled("long_mscale")?);
         let scale = match self.scaled("attention_factor")? {
@@ -280,18 +282,16 @@ impl<'c> Source<'c> {
             None if short.is_some() && long.is_some() => 1.0,
             None => match self.factor(original)? {
                 factor if factor <= 1.0 => 1.0,
-                factor => (1.0 + factor.ln() / original.ln()).sqrt(),
+                factor => (1.0 + libm::log(factor) / libm::log(original)).sqrt(),
             },
         };
-        let divided = |key: &str| -> Found<Vec<Json>> {
+        let divided = |key: &str| -> Found<Vec<f64>> {
             let list: Option<Vec<f64>> = match &self.scaling {
                 Some(map) => map.optional(key)?,
                 None => None,
             };
             match list {
-                Some(list) if list.len() == base.len() => {
-                    Ok(base.iter().zip(list).map(|(f, by)| num(f / by)).collect())
-                }
+                Some(list) if list.len() == base.len() => Ok(base.iter().zip(list).map(|(f, by)| f / by).collect()),
                 other => {
                     let found = other.map_or(0, |list| list.len());
                     Err(self.fail(key, format!("{found} factors for {} pairs of features", base.len())))
@@ -301,19 +301,19 @@ impl<'c> Source<'c> {
         Ok(json!({"by_length": {
             "short": divided("short_factor")?,
             "long": divided("long_factor")?,
-            "original": num(original),
-            "short_scale": num(short.unwrap_or(scale)),
-            "long_scale": num(long.unwrap_or(scale)),
+            "original": original,
+            "short_scale": short.unwrap_or(scale),
+            "long_scale": long.unwrap_or(scale),
         }}))
     }
 
-    fn axes(&self, theta: f64, width: u64) -> Found<Json> {
+    fn axes(&self, theta: f64, width: u64) -> Found<Text> {
         let stated = match &self.scaling {
             Some(map) => map.optional("mrope_section")?,
             None => None,
         };
         let sizes: Vec<u64> = match (&self.options.axial, stated) {
-            (Axial::Split, _) => return Ok(json!({"split": {"theta": num(theta)}})),
+            (Axial::Split, _) => return Ok(json!({"split": {"theta": theta}})),
             (Axial::Alternate, _) => return Ok(json!("alternate")),
             (Axial::Sections(sizes), _) => sizes.clone(),
             (Axial::Stated, Some(sizes)) => sizes,

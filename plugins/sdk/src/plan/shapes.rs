@@ -1,6 +1,6 @@
 //! Heads, parts of the last dim, rows of a sequence.
 
-use serde_json::json;
+use super::text::json;
 
 use super::Tensor;
 
@@ -39,7 +39,7 @@ impl<'g> Tensor<'g> {
 
     /// P equal parts along the last dim: `let [gate, up] = x.parts();`.
     pub fn parts<const P: usize>(self) -> [Tensor<'g>; P] {
-        let first = self.apply(json!({"split": {"equal": P}}), &[]);
+        let first = self.apply(json!({"split": {"equal": P as u64}}), &[]);
         std::array::from_fn(|out| first.result(out as u16))
     }
 

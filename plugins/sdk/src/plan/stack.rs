@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use serde_json::json;
+use super::text::json;
 
 use super::graph::{Graph, Sheet};
 use super::layers::{LayerPlan, StackPlan};

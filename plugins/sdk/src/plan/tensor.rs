@@ -3,9 +3,9 @@
 use std::fmt;
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-use serde_json::{Value as Json, json};
+use super::text::{Text, json};
 
-use super::graph::{Sheet, Value, num};
+use super::graph::{Sheet, Value};
 
 /// A tensor of the graph being built.
 #[derive(Clone, Copy)]
@@ -76,7 +76,7 @@ impl Sheet {
         match operand {
             Operand::Tensor(x) => x.on(self),
             Operand::Int(x) => self.push(json!({"const": {"int": x}}), Vec::new()),
-            Operand::Float(x) => self.push(json!({"const": {"float": num(x)}}), Vec::new()),
+            Operand::Float(x) => self.push(json!({"const": {"float": x}}), Vec::new()),
         }
     }
 }
@@ -92,7 +92,7 @@ impl<'g> Tensor<'g> {
     }
 
     /// An operation on this and other tensors.
-    pub(crate) fn apply(self, op: Json, others: &[Option<Tensor<'g>>]) -> Tensor<'g> {
+    pub(crate) fn apply(self, op: Text, others: &[Option<Tensor<'g>>]) -> Tensor<'g> {
         let mut inputs = vec![Some(self.value)];
         inputs.extend(others.iter().map(|other| other.map(|x| x.on(self.sheet))));
         Tensor {

@@ -1,8 +1,7 @@
 //! Operations that read weights by name.
 
-use serde_json::json;
+use super::text::json;
 
-use super::graph::num;
 use super::module::Path;
 use super::{Module, Tensor};
 
@@ -141,7 +140,7 @@ impl<'g> Module<'g> {
     /// As [`Module::rms_norm`], with options.
     pub fn rms_norm_with(&self, x: Tensor<'g>, weight: impl Into<Weight<'g>>, eps: f64, norm: Norm) -> Tensor<'g> {
         let (weight, _) = self.weight(weight.into());
-        let options = json!({"eps": num(eps), "offset": num(norm.offset), "groups": norm.groups});
+        let options = json!({"eps": eps, "offset": norm.offset, "groups": norm.groups});
         x.apply(json!({ "rms_norm": options }), &[Some(weight)])
     }
 
@@ -154,7 +153,7 @@ impl<'g> Module<'g> {
     pub fn layer_norm_with(&self, x: Tensor<'g>, weight: impl Into<Weight<'g>>, eps: f64, norm: Norm) -> Tensor<'g> {
         let (weight, module) = self.weight(weight.into());
         let bias = self.bias(Bias::AsStored, module);
-        let options = json!({"eps": num(eps), "offset": num(norm.offset), "groups": norm.groups});
+        let options = json!({"eps": eps, "offset": norm.offset, "groups": norm.groups});
         x.apply(json!({ "layer_norm": options }), &[Some(weight), bias])
     }
 }
