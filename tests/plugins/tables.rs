@@ -74,7 +74,7 @@ fn a_reducer_sees_every_value_of_its_points() {
     for row in &table {
         let mut sorted = values.remove(row["point"].as_str().unwrap()).unwrap();
         sorted.sort_by(f32::total_cmp);
-        assert_eq!(row["values"].as_u64(), Some(sorted.len() as u64), "{row:?}");
+        assert_eq!(row["count"].as_u64(), Some(sorted.len() as u64), "{row:?}");
         let largest = f64::from(*sorted.last().unwrap());
         for (column, share) in [("q0.25", 0.25), ("q0.5", 0.5), ("q1", 1.0)] {
             let exact = f64::from(sorted[((sorted.len() - 1) as f64 * share) as usize]);

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use sli_pipe_plugin::filter::{Document, Filter};
+use sli_pipe_plugin::log;
 
 /// The filter.
 pub struct LengthFilter(Options);
@@ -84,11 +85,15 @@ impl Filter for LengthFilter {
         };
         let length = options.unit.count(&text);
         if length < options.min {
+            log::info(&format!("`{}` is too short: {length} of {}", document.id, options.min));
             return Ok(Vec::new());
         }
         match (options.split_at, options.max) {
             (Some(at), _) if length > at => Ok(self.pieces(&text, at)),
-            (None, Some(max)) if length > max => Ok(Vec::new()),
+            (None, Some(max)) if length > max => {
+                log::info(&format!("`{}` is too long: {length} of {max}", document.id));
+                Ok(Vec::new())
+            }
             _ => Ok(vec![text]),
         }
     }
