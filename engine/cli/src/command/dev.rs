@@ -182,7 +182,10 @@ fn live(edit: &Edit, loaded: &Loaded, ms: f64) -> String {
         (true, _) => text += "mended\n",
         (false, 0) => {}
         (false, problems) => {
-            text += &format!("{} in families that the pipeline does not use\n", many(problems as u64, "problem"));
+            text += &format!(
+                "{} in families that the pipeline does not use\n",
+                many(problems as u64, "problem")
+            );
         }
     }
     for id in &edit.families {
