@@ -1,4 +1,5 @@
-//! Files that are edited while the program runs.
+//! Files that are edited while the program runs. `--nocapture` shows how long an edit took to be live.
+#![allow(clippy::print_stdout)]
 
 mod dev;
 mod edits;

@@ -1,15 +1,15 @@
 //! One form for graphs that compute the same values in the same way.
 //!
 //! The order of nodes and parameters in a graph says only in which order somebody wrote them down. In the canonical
-//! form nodes stand in depth-first order from the outputs, parameters in the order of their first use, points by value
-//! and name; what no output needs is gone. Plans from two sources are then equal exactly if they say the same.
+//! form outputs are sorted by name, nodes stand in depth-first order from them, parameters in the order of their first
+//! use, points by value and name; what no output needs is gone. Plans from two sources are then equal exactly if they say the same.
 
 use std::collections::HashMap;
 
 use crate::{Graph, LayerPlan, ModelPlan, Op, ParamId, StackPlan, Value};
 
 impl ModelPlan {
-    /// The plan with every graph in canonical form. Outputs keep their order.
+    /// The plan with every graph in canonical form.
     pub fn canonical(&self) -> ModelPlan {
         let stack = |stack: &StackPlan| StackPlan {
             enter: stack.enter.canonical(),
@@ -45,15 +45,16 @@ impl Graph {
             params: HashMap::new(),
             kept: Graph::default(),
         };
-        for (_, value) in &self.outputs {
+        let mut outputs = self.outputs.clone();
+        outputs.sort_by(|a, b| a.0.cmp(&b.0));
+        for (_, value) in &outputs {
             order.visit(value.node);
         }
         let place = |value: Value| {
             let node = *order.places.get(&value.node)?;
             Some(Value { node, ..value })
         };
-        let outputs = self
-            .outputs
+        let outputs = outputs
             .iter()
             .filter_map(|(name, value)| Some((name.clone(), place(*value)?)));
         let points = self.points.iter().filter_map(|point| {
@@ -139,11 +140,13 @@ mod tests {
 
     /// x * a - x * b, its nodes written down in the given order of the parts.
     fn difference(b_first: bool) -> Graph {
-        let mut graph = Graph::default();
-        graph.params = vec![
-            param(if b_first { "b" } else { "a" }),
-            param(if b_first { "a" } else { "b" }),
-        ];
+        let mut graph = Graph {
+            params: vec![
+                param(if b_first { "b" } else { "a" }),
+                param(if b_first { "a" } else { "b" }),
+            ],
+            ..Graph::default()
+        };
         let unused = b_first.then(|| graph.push(Op::Range(3), Vec::new(), Origin::default()));
         let x = graph.push(Op::Input(GraphInput::X), Vec::new(), Origin::default());
         let mut product = |id: u32| {
