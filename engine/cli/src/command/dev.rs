@@ -183,7 +183,7 @@ fn live(edit: &Edit, loaded: &Loaded, ms: f64) -> String {
         (false, 0) => {}
         (false, problems) => {
             text += &format!(
-                "{} in families that the pipeline does not use\n",
+                "{} in families and plugins that the pipeline does not use\n",
                 many(problems as u64, "problem")
             );
         }
