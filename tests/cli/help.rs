@@ -18,6 +18,7 @@ fn every_command_explains_itself() {
     for command in [
         "run",
         "plan",
+        "dev",
         "check",
         "inspect",
         "families",

@@ -1,6 +1,6 @@
 //! A thread that looks when the system says that something happened, and now and then in any case.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -235,25 +235,10 @@ fn merge(earlier: Option<Change>, later: Vec<FileChange>, seen: Instant) -> Opti
 /// The folders that the system tells about.
 struct Folders {
     watcher: Option<RecommendedWatcher>,
-    /// The folders, each with what tells it from another one of the same name.
-    watched: BTreeMap<PathBuf, Identity>,
+    watched: BTreeSet<PathBuf>,
     refused: Option<String>,
     /// Kept, so that the channel stays open without a watcher, too.
     _sign: Sender<()>,
-}
-
-/// Device and inode of a folder.
-type Identity = (u64, u64);
-
-fn identity(folder: &Path) -> Option<Identity> {
-    let data = std::fs::metadata(folder).ok()?;
-    #[cfg(unix)]
-    return Some((
-        std::os::unix::fs::MetadataExt::dev(&data),
-        std::os::unix::fs::MetadataExt::ino(&data),
-    ));
-    #[cfg(not(unix))]
-    return data.is_dir().then_some((0, 0));
 }
 
 impl Folders {
@@ -272,46 +257,40 @@ impl Folders {
         };
         Folders {
             watcher,
-            watched: BTreeMap::new(),
+            watched: BTreeSet::new(),
             refused,
             _sign: sign,
         }
     }
 
     /// Watches the folders of the targets that are there now, and of each the one above, since a folder that is
-    /// renamed or made says so there. Folders that are gone are forgotten: one of the same name is another one.
+    /// renamed or made says so there.
+    ///
+    /// All of them every time: a folder may have been replaced by another one, even by one of the same inode. To watch
+    /// one that is watched already changes nothing.
     fn follow(&mut self, targets: &[Target]) {
         if self.watcher.is_none() {
             return;
         }
-        let folders = targets.iter().flat_map(folders_of);
-        let wanted: BTreeMap<PathBuf, Identity> = folders
-            .filter_map(|folder| identity(&folder).map(|identity| (folder, identity)))
-            .collect();
-        let gone = self
-            .watched
-            .iter()
-            .filter(|(folder, identity)| wanted.get(*folder) != Some(identity));
-        let gone: Vec<PathBuf> = gone.map(|(folder, _)| folder.clone()).collect();
-        for folder in gone {
-            self.watched.remove(&folder);
+        let wanted: BTreeSet<PathBuf> = targets.iter().flat_map(folders_of).collect();
+        for folder in self.watched.difference(&wanted) {
             if let Some(watcher) = &mut self.watcher {
                 // It is gone; that the system has forgotten it already is no error.
-                let _ = watcher.unwatch(&folder);
+                let _ = watcher.unwatch(folder);
             }
         }
-        for (folder, identity) in wanted {
-            self.watch(folder, identity);
+        self.watched.clear();
+        for folder in wanted {
+            self.watch(folder);
         }
     }
 
-    fn watch(&mut self, folder: PathBuf, identity: Identity) {
-        let (Some(watcher), false) = (&mut self.watcher, self.watched.contains_key(&folder)) else {
-            return;
-        };
+    fn watch(&mut self, folder: PathBuf) {
+        let Some(watcher) = &mut self.watcher else { return };
         match watcher.watch(&folder, RecursiveMode::NonRecursive) {
-            Ok(()) => drop(self.watched.insert(folder, identity)),
-            Err(error) if matches!(error.kind, notify::ErrorKind::PathNotFound) => {}
+            Ok(()) => drop(self.watched.insert(folder)),
+            // Gone since it was listed; the folder above tells when it comes back.
+            Err(error) if is_missing(&error) => {}
             Err(error) => {
                 tracing::warn!(folder = %folder.display(), %error, "files are looked at every moment instead");
                 self.refused = Some(reason(&error));
@@ -319,6 +298,14 @@ impl Folders {
                 self.watched.clear();
             }
         }
+    }
+}
+
+fn is_missing(error: &notify::Error) -> bool {
+    match &error.kind {
+        notify::ErrorKind::PathNotFound => true,
+        notify::ErrorKind::Io(error) => error.kind() == std::io::ErrorKind::NotFound,
+        _ => false,
     }
 }
 
@@ -376,6 +363,7 @@ fn reason(error: &notify::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
     use std::fs;
 
     /// Fast enough for tests, and still a batch for what a test does in a row.

@@ -1,0 +1,7 @@
+//! Files that are edited while the program runs. `--nocapture` shows how long an edit took to be live.
+#![allow(clippy::print_stdout)]
+
+mod dev;
+mod edits;
+mod run_watch;
+mod talk;
