@@ -39,6 +39,18 @@ fn a_stage_names_a_plugin_that_can_be_used() {
 }
 
 #[test]
+fn a_grant_to_nobody_is_an_error() {
+    let scene = Scene::with_tokenizer("llama", &format!("[plugin.lenght-filter]\nlog = true\n{FILTER}"));
+    scene.rows(&[serde_json::json!({"text": "words"})]);
+    install(&scene, "length-filter");
+    refused(
+        &scene,
+        &[],
+        &["`lenght-filter` is granted something", "did you mean `length-filter`?"],
+    );
+}
+
+#[test]
 fn options_are_held_against_the_plugins_schema_at_their_place() {
     let scene = Scene::with_tokenizer("llama", FILTER);
     scene.rows(&[serde_json::json!({"text": "words"})]);

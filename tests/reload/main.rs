@@ -3,5 +3,6 @@
 
 mod dev;
 mod edits;
+mod plugins;
 mod run_watch;
 mod talk;

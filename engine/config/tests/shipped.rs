@@ -23,14 +23,19 @@ fn toml_files(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Manifests among the sources of plugins: `plugins/<group>/<name>/plugin.toml`.
+/// Manifests among the sources of plugins: `plugins/<group>/<name>/plugin.toml`. Those of templates hold marks instead of
+/// names.
 fn manifests() -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root().join("plugins")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).into_iter().flatten() {
             let path = entry.unwrap().path();
-            if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+            if path.is_dir()
+                && path
+                    .file_name()
+                    .is_some_and(|name| name != "target" && name != "templates")
+            {
                 folders.push(path);
             } else if path.file_name().is_some_and(|name| name == "plugin.toml") {
                 found.push(path);

@@ -154,6 +154,9 @@ impl Told {
     }
 
     fn sampled(&self, sample: &Sample, changes: &[String]) -> Outcome {
+        for message in &sample.messages {
+            say(&format!("{message}\n"));
+        }
         let report = match &sample.result {
             Ok(report) => report,
             Err(diagnostics) => {

@@ -24,18 +24,26 @@ impl Tapped {
 
     /// Says what has been written since the last time.
     pub(crate) fn drain(&self) {
-        for plugin in &self.plugins {
-            for message in plugin.messages() {
-                let level = match message.level {
-                    Level::Debug => "debug",
-                    Level::Info => "info",
-                    Level::Warning => "warning",
-                };
-                self.progress
-                    .say(&format!("{level}: plugin `{}`: {}\n", plugin.id(), message.text));
-            }
+        for message in messages(&self.plugins) {
+            self.progress.say(&(message + "\n"));
         }
     }
+}
+
+/// What plugins have written since the last time, a line each.
+pub(crate) fn messages(plugins: &[Plugin]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for plugin in plugins {
+        for message in plugin.messages() {
+            let level = match message.level {
+                Level::Debug => "debug",
+                Level::Info => "info",
+                Level::Warning => "warning",
+            };
+            lines.push(format!("{level}: plugin `{}`: {}", plugin.id(), message.text));
+        }
+    }
+    lines
 }
 
 impl Observer for Tapped {

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 
 use indexmap::IndexMap;
 use sli_config::family::FamilyHeader;
-use sli_config::plugin::PluginKind;
+use sli_config::plugin::{GrantSection, PluginKind};
 use sli_config::{Diagnostic, Pipeline, SourceFile};
 use sli_family::{CodeFamily, ForeignFunction, Registry};
 use sli_plugin::{Host, Plugin};
@@ -22,7 +22,7 @@ use sli_runtime::plugins::StagePlugins;
 use crate::args::FamilyDirs;
 use crate::failure::{Failure, Outcome};
 pub(crate) use grants::Granted;
-pub(crate) use messages::Tapped;
+pub(crate) use messages::{Tapped, messages};
 
 /// Families and plugins that a run may be made of.
 pub(crate) struct Sources {
@@ -48,6 +48,10 @@ impl Sources {
         let mut registry = crate::families::descriptors(dirs)?;
         let plugins = Plugins::find(dirs)?;
         let used = plugins.register(&mut registry, &granted)?;
+        let strangers = plugins.strangers(pipeline);
+        if !strangers.is_empty() {
+            return Err(strangers.into());
+        }
         Ok(Sources {
             registry,
             plugins,
@@ -107,6 +111,23 @@ impl Plugins {
     pub(crate) fn into_iter(mut self) -> impl Iterator<Item = (String, Found)> {
         self.0.sort_keys();
         self.0.into_iter()
+    }
+
+    /// An error for each grant of a pipeline that no plugin gets.
+    fn strangers(&self, pipeline: Option<(&Pipeline, &Path)>) -> Vec<Diagnostic> {
+        let sections = pipeline.into_iter().flat_map(|(pipeline, _)| pipeline.plugins.values());
+        let strangers = sections.filter(|section| !self.0.contains_key(&section.id.value));
+        let error = |section: &GrantSection| {
+            let near = sli_config::suggest(&section.id, self.0.keys().map(String::as_str));
+            Diagnostic::error(format!(
+                "`{}` is granted something, and there is no such plugin",
+                section.id.value
+            ))
+            .primary(section.id.label(""))
+            .help_opt(near.map(|near| format!("did you mean `{near}`?")))
+            .help("`sli-pipe plugins list` lists those that are found")
+        };
+        strangers.map(error).collect()
     }
 
     /// The plugin called `id`.

@@ -14,6 +14,7 @@ use sli_runtime::{Report, Silent};
 
 use super::State;
 use crate::failure::{Failure, Outcome};
+use crate::plugins::messages;
 use crate::prepare::Loaded;
 
 /// How large a sample is.
@@ -31,6 +32,8 @@ pub(crate) struct Sample {
     pub(crate) number: u64,
     /// What came out, or what went wrong.
     pub(crate) result: Result<Report, Vec<Diagnostic>>,
+    /// What plugins wrote to their log.
+    pub(crate) messages: Vec<String>,
 }
 
 /// Runs samples one after the other; of states that wait only the newest is run.
@@ -55,10 +58,16 @@ impl Sampler {
         let body = move || {
             for state in work {
                 let number = state.number;
-                let result = run(&state.state, size, &dir, &cancel).map_err(Failure::into_diagnostics);
+                let mut said = Vec::new();
+                let result = run(&state.state, size, &dir, &cancel, &mut said).map_err(Failure::into_diagnostics);
                 // The state goes before its result is told, so that nobody keeps it.
                 drop(state);
-                if done.send(Sample { number, result }).is_err() {
+                let sample = Sample {
+                    number,
+                    result,
+                    messages: said,
+                };
+                if done.send(sample).is_err() {
                     return;
                 }
             }
@@ -119,7 +128,8 @@ impl Drop for Sampler {
     }
 }
 
-fn run(loaded: &Loaded, size: Size, dir: &Path, cancel: &Arc<AtomicBool>) -> Outcome<Report> {
+/// Runs a sample; `said` is what its plugins wrote to their log.
+fn run(loaded: &Loaded, size: Size, dir: &Path, cancel: &Arc<AtomicBool>, said: &mut Vec<String>) -> Outcome<Report> {
     let mut pipeline = loaded.pipeline.clone();
     let data = &mut pipeline.data;
     data.limit = Some(data.limit.map_or(size.rows, |limit| limit.min(size.rows)));
@@ -128,7 +138,10 @@ fn run(loaded: &Loaded, size: Size, dir: &Path, cancel: &Arc<AtomicBool>) -> Out
     pipeline.output.dir.value = dir.display().to_string();
     pipeline.output.overwrite = true;
     let sample = loaded.with_pipeline(pipeline);
-    Ok(sample.prepare(&Silent)?.run.execute(&Silent, cancel)?.report)
+    let prepared = sample.prepare(&Silent)?;
+    let finished = prepared.run.execute(&Silent, cancel);
+    *said = messages(&prepared.plugins);
+    Ok(finished?.report)
 }
 
 /// Numbers of stages by their names.

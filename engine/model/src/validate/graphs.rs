@@ -58,7 +58,10 @@ impl Check {
                 ParamForm::Stack { count } => count,
                 ParamForm::Expert => experts,
             };
-            self.numbered = self.numbered.saturating_add(count);
+            // One that is too many by itself says nothing of the others.
+            if count <= MAX_NUMBERED {
+                self.numbered = self.numbered.saturating_add(count);
+            }
             if count > MAX_NUMBERED || self.numbered > MAX_ALL_NUMBERED {
                 let path = shown(&param.name.path);
                 self.error(

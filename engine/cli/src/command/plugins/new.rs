@@ -11,8 +11,12 @@ use crate::failure::{Failure, Outcome};
 use crate::output::print;
 
 static TEMPLATES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugins/templates");
+/// What a plugin in Rust is written with; it reads the contract beside it.
+static SDK: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugins/sdk");
+/// The contract.
+static WIT: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../plugins/wit");
 
-/// Writes the files of a template into a folder of the plugin's name.
+/// Writes the files of a template into a folder of the plugin's name, and beside it what they need.
 pub(super) fn new(args: &NewPluginArgs) -> Outcome {
     if !is_id(&args.id) {
         let error = Diagnostic::error(format!("`{}` is no id of a plugin", args.id));
@@ -55,7 +59,27 @@ pub(super) fn new(args: &NewPluginArgs) -> Outcome {
         write(&path, &text).map_err(failed)?;
         words += &format!("{}\n", path.display());
     }
+    let sdk = (args.lang == Language::Rust).then_some(("sdk", &SDK));
+    for (name, folder) in [("wit", &WIT)].into_iter().chain(sdk) {
+        let target = args.out.join(name);
+        words += &beside(folder, &target).map_err(failed)?;
+    }
     print(&words)
+}
+
+/// Writes a folder that all plugins share, unless it is there; what to say of it.
+fn beside(folder: &Dir<'_>, target: &Path) -> std::io::Result<String> {
+    if target.exists() {
+        return Ok(format!("{} is there already and stays as it is\n", target.display()));
+    }
+    let mut folders = vec![folder];
+    while let Some(folder) = folders.pop() {
+        folders.extend(folder.dirs());
+        for file in folder.files() {
+            write(&target.join(file.path()), file.contents())?;
+        }
+    }
+    Ok(format!("{}/\n", target.display()))
 }
 
 /// What stands for the marks of a template.

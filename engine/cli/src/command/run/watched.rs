@@ -9,6 +9,7 @@ use sli_watch::{Options, Watcher};
 
 use crate::args::PipelineArgs;
 use crate::failure::{Failure, Outcome};
+use crate::plugins::messages;
 use crate::progress::Progress;
 use crate::watch::{Edit, Session, State, computes_the_same, targets};
 
@@ -65,7 +66,11 @@ fn execute(state: &State, observer: &Observed<'_>, cancel: &Arc<AtomicBool>) -> 
     let loaded = &state.state;
     let prepared = loaded.with_pipeline(loaded.pipeline.clone()).prepare(observer);
     let prepared = prepared.map_err(Ended::Failed)?;
-    prepared.run.execute(observer, cancel).map_err(|error| {
+    let finished = prepared.run.execute(observer, cancel);
+    for message in messages(&prepared.plugins) {
+        observer.progress.say(&(message + "\n"));
+    }
+    finished.map_err(|error| {
         let anew = error.cancelled && observer.anew.load(Ordering::SeqCst) && !cancel.load(Ordering::SeqCst);
         if anew { Ended::Anew } else { Ended::Failed(error.into()) }
     })
