@@ -26,8 +26,8 @@ impl Display for PlanDiff {
         }
         set(f, "points", &self.points)?;
         set(f, "tensors", &self.tensors)?;
-        let rest = self.rules.iter().chain(&self.bound);
-        rest.map(|rule| writeln!(f, "{rule}")).collect()
+        let mut rest = self.rules.iter().chain(&self.bound);
+        rest.try_for_each(|rule| writeln!(f, "{rule}"))
     }
 }
 

@@ -40,6 +40,10 @@ pub(crate) fn check(workspace: &Workspace, builder: &Builder<'_>) -> Result<(), 
             path: template.join("plugin.toml"),
             needed_for: "every template has a manifest",
         })?;
+        if let Err(why) = builder.compiler(&guest) {
+            say::line(format!("  template {id}: not built. {why}"));
+            continue;
+        }
         let packed = builder.build_scaffold(&guest)?;
         say::line(format!("  template {id}: {:.0} kB", packed.len() as f64 / 1e3));
     }
