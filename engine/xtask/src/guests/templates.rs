@@ -25,6 +25,7 @@ pub(crate) fn check(workspace: &Workspace, builder: &Builder<'_>) -> Result<(), 
     let mut folders: Vec<PathBuf> = fs::read_dir(&templates)
         .map_err(Failure::io("read", &templates))?
         .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_dir())
         .collect();
     folders.sort();
     for template in folders {
