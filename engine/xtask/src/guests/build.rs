@@ -59,6 +59,11 @@ impl<'a> Builder<'a> {
         self.target.join("packed")
     }
 
+    /// Where templates are filled in.
+    pub(crate) fn scaffold_folder(&self) -> PathBuf {
+        self.target.join("scaffold")
+    }
+
     /// The plugin file of a guest.
     ///
     /// # Errors
@@ -108,10 +113,7 @@ impl<'a> Builder<'a> {
             .args(arguments)
             .args(["--package", &guest.id])
             .env("CARGO_TARGET_DIR", &self.target)
-            .env(
-                "CARGO_ENCODED_RUSTFLAGS",
-                self.remaps(rust, &guest.folder).join("\u{1f}"),
-            );
+            .env("CARGO_ENCODED_RUSTFLAGS", self.remaps(rust).join("\u{1f}"));
         rust.use_in(&mut cargo);
         steps::run(&format!("compile {}", guest.id), &mut cargo)?;
         let name = format!("{}.wasm", guest.id.replace('-', "_"));
@@ -119,7 +121,9 @@ impl<'a> Builder<'a> {
     }
 
     /// Flags that keep the folders of this machine out of the files.
-    fn remaps(&self, rust: &Toolchain, guest: &Path) -> Vec<String> {
+    ///
+    /// All guests and templates have the same ones, else cargo would compile what they share again and again.
+    fn remaps(&self, rust: &Toolchain) -> Vec<String> {
         let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
         let cargo_home = env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
         // The last one that fits is taken.
@@ -128,7 +132,8 @@ impl<'a> Builder<'a> {
             (cargo_home, "/cargo"),
             (rust.sysroot.clone(), "/rust"),
             (self.workspace.root().to_owned(), "/sli-pipe"),
-            (guest.parent().unwrap_or(guest).to_owned(), "/plugins"),
+            (self.workspace.root().join("plugins/guests"), "/plugins"),
+            (self.scaffold_folder(), "/plugins"),
         ];
         let flag = |(from, to): (PathBuf, &str)| format!("--remap-path-prefix={}={to}", from.display());
         folders

@@ -15,7 +15,7 @@ use crate::{failure::Failure, say, workspace::Workspace};
 pub(crate) fn check(workspace: &Workspace, builder: &Builder<'_>) -> Result<(), Failure> {
     let plugins = workspace.root().join("plugins");
     let templates = plugins.join("templates");
-    let scaffold = workspace.target().join("guests/scaffold");
+    let scaffold = builder.scaffold_folder();
     if scaffold.exists() {
         fs::remove_dir_all(&scaffold).map_err(Failure::io("remove", &scaffold))?;
     }
