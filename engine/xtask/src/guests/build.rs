@@ -1,9 +1,6 @@
 //! One guest: compiled, made a component, given its manifest.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-};
+use std::{env, fs, path::PathBuf};
 
 use super::{
     Guest,
@@ -45,6 +42,12 @@ impl<'a> Builder<'a> {
             false => self.rust.as_ref().map(|rust| &rust.version),
         };
         version.map(String::as_str).map_err(String::as_str)
+    }
+
+    /// Why compilers are missing, those that are.
+    pub(crate) fn missing(&self) -> impl Iterator<Item = &str> {
+        let reasons = [self.rust.as_ref().err(), self.clang.as_ref().err()];
+        reasons.into_iter().flatten().map(String::as_str)
     }
 
     /// The compilers in words, a line each: what `compilers.txt` holds.
