@@ -28,11 +28,12 @@ fn sources(krate: &str) -> Vec<(PathBuf, String)> {
     found
 }
 
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 11] = [
     "model",
     "config",
     "family",
     "checkpoint",
+    "pack",
     "plugin",
     "torch",
     "runtime",
@@ -47,7 +48,8 @@ fn crates_depend_only_in_the_direction_of_the_map() {
         ("model", vec![]),
         ("config", vec!["sli-model"]),
         ("family", vec!["sli-model", "sli-config"]),
-        ("plugin", vec!["sli-model", "sli-config", "sli-family"]),
+        ("pack", vec!["sli-config"]),
+        ("plugin", vec!["sli-model", "sli-config", "sli-family", "sli-pack"]),
         ("checkpoint", vec!["sli-model"]),
         ("watch", vec!["sli-config"]),
         ("torch", vec!["sli-model"]),
@@ -55,7 +57,7 @@ fn crates_depend_only_in_the_direction_of_the_map() {
             "runtime",
             vec!["sli-model", "sli-config", "sli-checkpoint", "sli-torch"],
         ),
-        ("xtask", vec!["sli-config", "sli-family"]),
+        ("xtask", vec!["sli-config", "sli-family", "sli-pack"]),
     ];
     for (krate, may) in allowed {
         let manifest = std::fs::read_to_string(engine().join(krate).join("Cargo.toml")).unwrap();

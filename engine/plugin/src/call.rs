@@ -11,7 +11,6 @@ use crate::folder::{Folder, FolderCall};
 use crate::limits::{Budget, ERROR_BYTES, STACK_BYTES, bytes};
 use crate::plugin::Plugin;
 use crate::state::{Log, Memory, OutOfMemory, State};
-use crate::text;
 use crate::ticker::TICKS;
 
 /// A call to be made.
@@ -127,7 +126,7 @@ impl Call<'_> {
 
     /// What the host could not make sense of.
     fn invalid(&self, why: &wasmtime::Error, head: &str, at: &str, result: usize, started: bool) -> Diagnostic {
-        let words = text::clean(&why.root_cause().to_string(), ERROR_BYTES);
+        let words = sli_pack::clean(&why.root_cause().to_string(), ERROR_BYTES);
         let error = |message: String| self.placed(Diagnostic::error(message), why);
         if words.contains("allocated for hostcalls") {
             let limit = bytes(result as u64);
@@ -208,14 +207,14 @@ fn raise(id: &str, what: &Raise) -> String {
 
 fn frame_name(frame: &wasmtime::FrameInfo) -> String {
     match frame.func_name() {
-        Some(name) => text::clean(&format!("{:#}", rustc_demangle::demangle(name)), 120),
+        Some(name) => sli_pack::clean(&format!("{:#}", rustc_demangle::demangle(name)), 120),
         None => format!("function {}", frame.func_index()),
     }
 }
 
 /// The words of a plugin about what it refuses.
 pub(crate) fn refusal(plugin: &Plugin, function: &str, why: &str) -> Diagnostic {
-    let why = text::clean(why, ERROR_BYTES);
+    let why = sli_pack::clean(why, ERROR_BYTES);
     Diagnostic::error(format!("the plugin `{}` refuses in `{function}`: {why}", plugin.id()))
         .note(format!("file `{}`", plugin.path().display()))
 }

@@ -11,7 +11,7 @@ use crate::api::{PlanError, PlanText};
 use crate::call::invalid;
 use crate::limits::{ERROR_BYTES, PLAN_BYTES, PLAN_ERRORS, PLAN_VALUES, RESULT_SLACK, bytes};
 use crate::plugin::Plugin;
-use crate::text::clean;
+use sli_pack::clean;
 
 /// A family whose plans a plugin makes.
 #[derive(Clone, Debug)]

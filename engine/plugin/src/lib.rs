@@ -19,7 +19,6 @@ pub mod pack;
 mod plugin;
 mod stage;
 mod state;
-mod text;
 mod ticker;
 
 pub use data::{Block, Cell, Column, ColumnKind, Document, Grants, Level, Message, Piece, PointState, TableRows};

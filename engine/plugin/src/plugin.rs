@@ -122,7 +122,7 @@ impl Plugin {
         let wrong = said.iter().filter(|(_, code, manifest)| code != manifest);
         let errors: Vec<Diagnostic> = wrong
             .map(|(what, code, stated)| {
-                let code = crate::text::clean(code, 100);
+                let code = sli_pack::clean(code, 100);
                 let file = self.path().display();
                 Diagnostic::error(format!(
                     "`{file}` says that its {what} is `{code}`, and its manifest `{stated}`"
@@ -200,7 +200,7 @@ impl Plugin {
         let engine = &self.core.host.engine;
         let failed = |why: wasmtime::Error| {
             let file = self.path().display();
-            let why = crate::text::clean(&format!("{why:#}"), crate::limits::ERROR_BYTES);
+            let why = sli_pack::clean(&format!("{why:#}"), crate::limits::ERROR_BYTES);
             Diagnostic::error(format!("the plugin `{}` cannot be used: {why}", self.id()))
                 .note(format!("file `{file}`, plugin API {}", self.core.version))
                 .help("build it with the SDK, or against the WIT files of this version")

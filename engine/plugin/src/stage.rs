@@ -202,7 +202,7 @@ fn check_table(table: &TableRows) -> Result<(), String> {
     let mut names = HashSet::new();
     for column in columns {
         if column.name.is_empty() || column.name.len() > 200 || column.name.chars().any(char::is_control) {
-            let name = crate::text::clean(&column.name, 60);
+            let name = sli_pack::clean(&column.name, 60);
             return Err(format!("`{name}` is no name of a column"));
         }
         if !names.insert(column.name.as_str()) {

@@ -7,7 +7,6 @@ use wasmtime::ResourceLimiter;
 use crate::data::{Level, Message};
 use crate::folder::FolderCall;
 use crate::limits::{INSTANCES, LOG_KEPT, LOG_MESSAGE_BYTES, LOG_MESSAGES, TABLE_ELEMENT_BYTES};
-use crate::text;
 
 /// Data of a store.
 pub(crate) struct State {
@@ -122,7 +121,7 @@ impl Log {
             return;
         }
         self.written += 1;
-        let text = text::clean(text, LOG_MESSAGE_BYTES);
+        let text = sli_pack::clean(text, LOG_MESSAGE_BYTES);
         self.messages.push(Message { level, text });
     }
 

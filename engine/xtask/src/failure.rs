@@ -107,13 +107,19 @@ pub(crate) enum Failure {
         /// The file, as a path in the repository.
         file: String,
     },
-    /// A plugin cannot be packed.
-    #[error("`{}` cannot be made a plugin: {problem}. Its exports must be those of its kind in `plugins/wit/`.", path.display())]
+    /// A plugin cannot be packed, or its manifest is wrong.
+    #[error("a plugin of `plugins/` is not right.\n{diagnostics}")]
     Plugin {
-        /// The core module or the manifest.
-        path: PathBuf,
-        /// What is wrong, as a clause.
-        problem: String,
+        /// What is wrong, as `sli-pipe plugins pack` says it.
+        diagnostics: String,
+    },
+    /// A plugin was to be built without a compiler.
+    #[error("the plugin `{id}` cannot be built here: {why}")]
+    NotBuilt {
+        /// Its id.
+        id: String,
+        /// Why there is no compiler for it.
+        why: String,
     },
     /// Committed plugins are not what their sources give.
     #[error("built anew by the same compilers, these are not what is committed: {}. Run `cargo xtask guests` and commit what it writes.", files.join(", "))]
@@ -155,6 +161,12 @@ impl Failure {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// What is wrong with a plugin, as a failure.
+    pub(crate) fn plugin(diagnostics: Vec<sli_config::Diagnostic>) -> Self {
+        let diagnostics = sli_config::render(&diagnostics, false);
+        Self::Plugin { diagnostics }
     }
 
     /// The process exit code: 130 after an interruption, as shells have it, otherwise 1.

@@ -44,7 +44,7 @@ enum Command {
     Setup,
     /// Set up if needed, build in release, run `pipelines/quickstart.toml`
     Demo,
-    /// Set up if needed, then check the format, lint and run all tests
+    /// Set up if needed, then check the format, lint, build the plugins and run all tests
     Test,
     /// Fetch the real models that tests use into `.deps/models/`
     Models,

@@ -2,7 +2,7 @@
 
 use std::{process::Command, time::Instant};
 
-use crate::{editor, failure::Failure, interrupt, libtorch, models, say, workspace::Workspace};
+use crate::{editor, failure::Failure, guests, interrupt, libtorch, models, say, workspace::Workspace};
 
 /// `cargo xtask demo`: from a fresh clone to a model streaming over text.
 pub(crate) fn demo(workspace: &Workspace) -> Result<(), Failure> {
@@ -38,9 +38,34 @@ pub(crate) fn test(workspace: &Workspace) -> Result<(), Failure> {
     ]);
     run("lint", &mut clippy)?;
     editor::check(workspace)?;
-    run("test", workspace.cargo().args(["test", "--release", "--workspace"]))?;
+    let built = guests::check_all(workspace)?;
+    plugins(workspace)?;
+    let mut tests = workspace.cargo();
+    tests.args(["test", "--release", "--workspace"]);
+    run("test", tests.env("SLI_PIPE_GUESTS", built))?;
     say::line(format!("All passed in {}.", say::seconds(started.elapsed())));
     Ok(())
+}
+
+/// Format, lints and tests of the workspace in `plugins/`, compiled for this machine.
+fn plugins(workspace: &Workspace) -> Result<(), Failure> {
+    let cargo = |arguments: &[&str]| {
+        let mut cargo = workspace.cargo();
+        cargo
+            .args(arguments)
+            .current_dir(workspace.root().join("plugins"))
+            .env("CARGO_TARGET_DIR", workspace.target().join("plugins"));
+        cargo
+    };
+    let all = ["--locked", "--workspace", "--all-features"];
+    run(
+        "check the format of the plugins",
+        &mut cargo(&["fmt", "--all", "--check"]),
+    )?;
+    let mut clippy = cargo(&["clippy"]);
+    clippy.args(all).args(["--all-targets", "--", "-D", "warnings"]);
+    run("lint the plugins", &mut clippy)?;
+    run("test the plugins", cargo(&["test"]).args(all))
 }
 
 /// Runs one step, named `what`, with the terminal as its own.

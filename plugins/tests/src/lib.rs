@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value as Json;
-use sli_family::{Family as _, Registry};
+use sli_family::Registry;
 use sli_model::infer::check_structure;
 use sli_model::{Graph, ModelPlan};
 use sli_pipe_plugin::Described;

@@ -3,7 +3,7 @@
 use mixtral_twin::MixtralTwin;
 use plugin_tests::{assert_same, fixtures, planned, shipped};
 use serde_json::{Value as Json, json};
-use sli_family::{Family as _, Registry};
+use sli_family::Registry;
 
 /// The first fixture's config with these members.
 fn config(members: Json) -> Json {

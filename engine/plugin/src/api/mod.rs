@@ -12,7 +12,6 @@ use wasmtime::{Engine, Result, Store};
 use crate::data::{Block, Cell, Column, Document, PointState, TableRows};
 use crate::state::State;
 
-pub(crate) use v0_1_0::WIT;
 pub(crate) use version::{NEWEST, Version, name_parts};
 
 /// What a plugin says of itself.

@@ -12,17 +12,6 @@ use crate::state::State;
 
 /// This version.
 pub(crate) const VERSION: Version = Version(0, 1, 0);
-/// Its files: (name, text).
-pub(crate) const WIT: [(&str, &str); 5] = [
-    ("about.wit", include_str!("../../../../plugins/wit/0.1.0/about.wit")),
-    ("family.wit", include_str!("../../../../plugins/wit/0.1.0/family.wit")),
-    (
-        "capabilities.wit",
-        include_str!("../../../../plugins/wit/0.1.0/capabilities.wit"),
-    ),
-    ("op.wit", include_str!("../../../../plugins/wit/0.1.0/op.wit")),
-    ("stage.wit", include_str!("../../../../plugins/wit/0.1.0/stage.wit")),
-];
 
 /// What the macros make; their names follow the WIT files.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

@@ -1,17 +1,13 @@
-//! The bytes of a plugin file: its encoding, its manifest, the names it imports and exports.
+//! The bytes of a plugin file: its encoding, the names it imports and exports, its manifest.
 
 use sli_config::Diagnostic;
 use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
 
 use crate::limits::{CODE_BYTES, FILE_BYTES, FUNCTION_BYTES, MANIFEST_BYTES, bytes};
 
-/// The custom section that holds the manifest, at the top level of the component.
-pub(crate) const MANIFEST_SECTION: &str = "sli-pipe:manifest";
-
 /// What a component says of itself.
 #[derive(Debug, Default)]
-pub(super) struct Found<'a> {
-    pub(super) manifest: Option<&'a [u8]>,
+pub(super) struct Found {
     pub(super) imports: Vec<String>,
     pub(super) exports: Vec<String>,
 }
@@ -23,13 +19,8 @@ fn features() -> WasmFeatures {
     features
 }
 
-/// True if these bytes begin as a component does.
-pub(crate) fn is_component(wasm: &[u8]) -> bool {
-    Parser::is_component(wasm)
-}
-
-/// Validates a component and finds its manifest and its names.
-pub(super) fn inspect<'a>(name: &str, wasm: &'a [u8]) -> Result<Found<'a>, Diagnostic> {
+/// Validates a component and finds its names.
+pub(super) fn inspect(name: &str, wasm: &[u8]) -> Result<Found, Diagnostic> {
     if wasm.len() as u64 > FILE_BYTES {
         let message = format!("`{name}` is larger than {}, the limit for plugins", bytes(FILE_BYTES));
         return Err(Diagnostic::error(message).help("build it for size, and strip its debug information"));
@@ -38,18 +29,11 @@ pub(super) fn inspect<'a>(name: &str, wasm: &'a [u8]) -> Result<Found<'a>, Diagn
         return Err(Diagnostic::error(format!("`{name}` is a core module, not a component"))
             .help("`sli-pipe plugins pack` makes a plugin of it"));
     }
-    if !Parser::is_component(wasm) {
+    if !sli_pack::is_component(wasm) {
         return Err(Diagnostic::error(format!("`{name}` is no WebAssembly component"))
             .help("a plugin is made with `sli-pipe plugins pack`"));
     }
-    let broken = |why: wasmparser::BinaryReaderError| {
-        Diagnostic::error(format!(
-            "`{name}` is broken: {} (at byte {})",
-            why.message(),
-            why.offset()
-        ))
-        .help("build it again; a file that was cut off or changed does not validate")
-    };
+    let broken = |why| broken(name, &why);
     names(wasm, &mut |length, all| too_long(name, length, all))
         .map_err(|fault| match fault {
             Fault::Broken(why) => broken(why),
@@ -61,6 +45,12 @@ pub(super) fn inspect<'a>(name: &str, wasm: &'a [u8]) -> Result<Found<'a>, Diagn
                 .map_err(broken)?;
             Ok(found)
         })
+}
+
+fn broken(name: &str, why: &wasmparser::BinaryReaderError) -> Diagnostic {
+    let (message, offset) = (why.message(), why.offset());
+    Diagnostic::error(format!("`{name}` is broken: {message} (at byte {offset})"))
+        .help("build it again; a file that was cut off or changed does not validate")
 }
 
 enum Fault {
@@ -86,11 +76,8 @@ fn too_long(name: &str, length: usize, all: usize) -> Option<Box<Diagnostic>> {
     Some(Box::new(error.help("build it for size, with less inlining")))
 }
 
-/// Walks the whole file; only the top level has names and a manifest.
-fn names<'a>(
-    wasm: &'a [u8],
-    function: &mut dyn FnMut(usize, usize) -> Option<Box<Diagnostic>>,
-) -> Result<Found<'a>, Fault> {
+/// Walks the whole file; only the top level has names.
+fn names(wasm: &[u8], function: &mut dyn FnMut(usize, usize) -> Option<Box<Diagnostic>>) -> Result<Found, Fault> {
     let mut found = Found::default();
     let (mut depth, mut code) = (0usize, 0usize);
     for payload in Parser::new(0).parse_all(wasm) {
@@ -119,55 +106,24 @@ fn names<'a>(
                     found.exports.push(export?.name.name.to_owned());
                 }
             }
-            Payload::CustomSection(section) if depth == 1 && section.name() == MANIFEST_SECTION => {
-                found.manifest = Some(section.data());
-            }
             _ => {}
         }
     }
     Ok(found)
 }
 
-/// The text of a manifest.
-pub(super) fn manifest_text<'a>(name: &str, data: &'a [u8]) -> Result<&'a str, Diagnostic> {
+/// The text of the manifest that a component carries, if it has one.
+pub(super) fn manifest_text<'a>(name: &str, wasm: &'a [u8]) -> Result<Option<&'a str>, Diagnostic> {
+    let Some(data) = sli_pack::manifest(wasm).map_err(|why| broken(name, &why))? else {
+        return Ok(None);
+    };
     if data.len() > MANIFEST_BYTES {
         let limit = bytes(MANIFEST_BYTES as u64);
         return Err(Diagnostic::error(format!(
             "the manifest of `{name}` is larger than {limit}"
         )));
     }
-    std::str::from_utf8(data)
-        .map_err(|why| Diagnostic::error(format!("the manifest of `{name}` is no UTF-8 text: {why}")))
-}
-
-/// A component without its manifest.
-///
-/// # Errors
-/// Bytes that are no component.
-pub(crate) fn without_manifest(wasm: &[u8]) -> Result<Vec<u8>, wasmparser::BinaryReaderError> {
-    let mut out = Vec::with_capacity(wasm.len());
-    let (mut depth, mut kept, mut at) = (0usize, 0usize, 0usize);
-    for payload in Parser::new(0).parse_all(wasm) {
-        let payload = payload?;
-        match &payload {
-            Payload::Version { range, .. } => {
-                depth += 1;
-                at = range.end;
-            }
-            Payload::End(_) => depth = depth.saturating_sub(1),
-            Payload::CustomSection(section) if depth == 1 && section.name() == MANIFEST_SECTION => {
-                // the section begins where the one before it ended
-                out.extend_from_slice(&wasm[kept..at]);
-                kept = section.range().end;
-            }
-            _ => {}
-        }
-        if let Some((_, range)) = payload.as_section() {
-            at = range.end;
-        } else if let Payload::CodeSectionEntry(body) = &payload {
-            at = body.range().end;
-        }
-    }
-    out.extend_from_slice(&wasm[kept..]);
-    Ok(out)
+    let text = std::str::from_utf8(data)
+        .map_err(|why| Diagnostic::error(format!("the manifest of `{name}` is no UTF-8 text: {why}")))?;
+    Ok(Some(text))
 }

@@ -12,8 +12,6 @@ use sli_config::{Diagnostic, SourceFile};
 
 use crate::api::Version;
 
-pub(crate) use bytes::{MANIFEST_SECTION, is_component, without_manifest};
-
 /// A plugin that was read and checked.
 pub(crate) struct Read {
     pub(crate) manifest: PluginManifest,
@@ -27,10 +25,7 @@ pub(crate) struct Read {
 /// All that is wrong with it.
 pub(crate) fn read_plugin(name: &str, wasm: &[u8], beside: Option<Arc<SourceFile>>) -> Result<Read, Vec<Diagnostic>> {
     let found = bytes::inspect(name, wasm).map_err(|error| vec![error])?;
-    let own = match found.manifest {
-        Some(text) => Some(bytes::manifest_text(name, text).map_err(|error| vec![error])?),
-        None => None,
-    };
+    let own = bytes::manifest_text(name, wasm).map_err(|error| vec![error])?;
     let Some(file) = beside.or_else(|| own.map(|text| SourceFile::new(name, text))) else {
         return Err(vec![Diagnostic::error(format!("`{name}` has no manifest")).help(
             "`sli-pipe plugins pack` puts one into it; or write one to the file of the same name that ends in `.toml`",

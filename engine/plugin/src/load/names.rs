@@ -12,7 +12,7 @@ const PACKAGE: &str = "sli-pipe:plugin";
 ///
 /// # Errors
 /// Another version than this program talks, imports that there are not, exports that are missing.
-pub(super) fn check(name: &str, found: &Found<'_>, manifest: &PluginManifest) -> Result<Version, Vec<Diagnostic>> {
+pub(super) fn check(name: &str, found: &Found, manifest: &PluginManifest) -> Result<Version, Vec<Diagnostic>> {
     let mut errors = Vec::new();
     let mut version = None;
     for import in &found.imports {

@@ -15,7 +15,7 @@ use crate::{failure::Failure, say, workspace::Workspace};
 pub(crate) fn check(workspace: &Workspace, builder: &Builder<'_>) -> Result<(), Failure> {
     let plugins = workspace.root().join("plugins");
     let templates = plugins.join("templates");
-    let scaffold = workspace.target().join("guests/scaffold");
+    let scaffold = builder.scaffold_folder();
     if scaffold.exists() {
         fs::remove_dir_all(&scaffold).map_err(Failure::io("remove", &scaffold))?;
     }
@@ -25,6 +25,7 @@ pub(crate) fn check(workspace: &Workspace, builder: &Builder<'_>) -> Result<(), 
     let mut folders: Vec<PathBuf> = fs::read_dir(&templates)
         .map_err(Failure::io("read", &templates))?
         .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.is_dir())
         .collect();
     folders.sort();
     for template in folders {
@@ -40,6 +41,10 @@ pub(crate) fn check(workspace: &Workspace, builder: &Builder<'_>) -> Result<(), 
             path: template.join("plugin.toml"),
             needed_for: "every template has a manifest",
         })?;
+        if builder.compiler(&guest).is_err() {
+            say::line(format!("  template {id}: NOT built"));
+            continue;
+        }
         let packed = builder.build_scaffold(&guest)?;
         say::line(format!("  template {id}: {:.0} kB", packed.len() as f64 / 1e3));
     }

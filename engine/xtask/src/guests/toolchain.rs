@@ -23,6 +23,14 @@ pub(crate) struct Toolchain {
     pub(crate) sysroot: PathBuf,
 }
 
+/// A compiler, or in words why this machine has none; anything else that went wrong stays a failure.
+pub(crate) fn or_reason<T>(found: Result<T, Failure>) -> Result<Result<T, String>, Failure> {
+    match found {
+        Err(missing @ (Failure::ProgramMissing { .. } | Failure::Step { .. })) => Ok(Err(missing.to_string())),
+        found => found.map(Ok),
+    }
+}
+
 /// What a program writes, without the line break at its end; `None` if it is not there or fails.
 fn answer(mut command: Command) -> Option<String> {
     let output = command.output().ok().filter(|output| output.status.success())?;
@@ -65,7 +73,7 @@ impl Toolchain {
             sysroot.join("lib/rustlib/src/rust/library").is_dir().then_some(())
         };
         if has_sources().is_none() {
-            apt_get(workspace, &["rustc-web", "rust-web-src"])?;
+            try_apt_get(workspace, &["rustc-web", "rust-web-src"])?;
         }
         let linker = ask(workspace, "rustc", &["--print", "sysroot"])
             .map(|sysroot| PathBuf::from(sysroot).join("lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld"));
@@ -118,7 +126,7 @@ pub(crate) fn clang(workspace: &Workspace) -> Result<String, Failure> {
         said.lines().next().map(str::to_owned)
     };
     if version().is_none() {
-        apt_get(workspace, &["clang", "lld"])?;
+        try_apt_get(workspace, &["clang", "lld"])?;
     }
     version().ok_or(Failure::ProgramMissing {
         program: "clang with wasm-ld".to_owned(),
@@ -127,7 +135,11 @@ pub(crate) fn clang(workspace: &Workspace) -> Result<String, Failure> {
     })
 }
 
-/// Installs Debian packages by name.
+/// Installs Debian packages by name if it can; apt-get itself says why it cannot.
+fn try_apt_get(workspace: &Workspace, packages: &[&str]) -> Result<(), Failure> {
+    or_reason(apt_get(workspace, packages)).map(drop)
+}
+
 fn apt_get(workspace: &Workspace, packages: &[&str]) -> Result<(), Failure> {
     let mut update = workspace.command("apt-get");
     steps::run("look what Debian has", update.args(["update", "--quiet"]))?;
@@ -136,4 +148,30 @@ fn apt_get(workspace: &Workspace, packages: &[&str]) -> Result<(), Failure> {
         .args(["install", "--yes", "--quiet", "--no-install-recommends"])
         .args(packages);
     steps::run("install", &mut install)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_compiler_is_a_reason_and_an_interruption_is_not() {
+        let missing = Failure::ProgramMissing {
+            program: "clang".to_owned(),
+            needed_for: "the plugin in C is compiled with it",
+            remedy: "Install it.",
+        };
+        let reason = or_reason::<()>(Err(missing)).unwrap().unwrap_err();
+        assert!(reason.contains("`clang` was not found") && reason.ends_with("Install it."));
+        let step = Failure::Step {
+            command: "apt-get update".to_owned(),
+            status: "exit status: 100".to_owned(),
+        };
+        assert!(or_reason::<()>(Err(step)).unwrap().is_err());
+        assert!(matches!(
+            or_reason::<()>(Err(Failure::Interrupted)),
+            Err(Failure::Interrupted)
+        ));
+        assert_eq!(or_reason(Ok(7)).unwrap(), Ok(7));
+    }
 }

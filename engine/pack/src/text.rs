@@ -1,7 +1,7 @@
 //! Text of plugins, made fit for a terminal.
 
 /// `text` without control characters but line breaks (which become spaces) and of at most `limit` bytes.
-pub(crate) fn clean(text: &str, limit: usize) -> String {
+pub fn clean(text: &str, limit: usize) -> String {
     let text = text.trim();
     let mut out = String::with_capacity(text.len().min(limit));
     for c in text.chars() {
