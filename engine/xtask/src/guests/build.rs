@@ -1,6 +1,10 @@
 //! One guest: compiled, made a component, given its manifest.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    cell::OnceCell,
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Guest,
@@ -19,6 +23,8 @@ pub(crate) struct Builder<'a> {
     /// The version of the compiler for C, or why there is none.
     clang: Result<String, String>,
     target: PathBuf,
+    /// Folders that hold what registries gave, known once the crates are there.
+    registries: OnceCell<Vec<PathBuf>>,
 }
 
 impl<'a> Builder<'a> {
@@ -32,6 +38,7 @@ impl<'a> Builder<'a> {
             rust: or_reason(Toolchain::find(workspace))?,
             clang: or_reason(toolchain::clang(workspace))?,
             target: workspace.target().join("guests"),
+            registries: OnceCell::new(),
         })
     }
 
@@ -116,7 +123,7 @@ impl<'a> Builder<'a> {
             .args(arguments)
             .args(["--package", &guest.id])
             .env("CARGO_TARGET_DIR", &self.target)
-            .env("CARGO_ENCODED_RUSTFLAGS", self.remaps(rust).join("\u{1f}"));
+            .env("CARGO_ENCODED_RUSTFLAGS", self.remaps(rust)?.join("\u{1f}"));
         rust.use_in(&mut cargo);
         steps::run(&format!("compile {}", guest.id), &mut cargo)?;
         let name = format!("{}.wasm", guest.id.replace('-', "_"));
@@ -126,24 +133,41 @@ impl<'a> Builder<'a> {
     /// Flags that keep the folders of this machine out of the files.
     ///
     /// All guests and templates have the same ones, else cargo would compile what they share again and again.
-    fn remaps(&self, rust: &Toolchain) -> Vec<String> {
+    fn remaps(&self, rust: &Toolchain) -> Result<Vec<String>, Failure> {
         let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
         let cargo_home = env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
+        let registries = self.registries(&cargo_home)?.iter().cloned();
         // The last one that fits is taken.
         let folders = [
-            (home, "/home"),
-            (cargo_home, "/cargo"),
             (rust.sysroot.clone(), "/rust"),
             (self.workspace.root().to_owned(), "/sli-pipe"),
             (self.workspace.root().join("plugins/guests"), "/plugins"),
             (self.scaffold_folder(), "/plugins"),
         ];
+        let theirs = [(home, "/home"), (cargo_home, "/cargo")].into_iter();
+        let theirs = theirs.chain(registries.map(|folder| (folder, "/crates")));
         let flag = |(from, to): (PathBuf, &str)| format!("--remap-path-prefix={}={to}", from.display());
-        folders
+        let absolute = |(from, _): &(PathBuf, &str)| from.is_absolute();
+        Ok(theirs.chain(folders).filter(absolute).map(flag).collect())
+    }
+
+    /// The folders of registries: they are called after hosts, which are not the same everywhere.
+    fn registries(&self, cargo_home: &Path) -> Result<&[PathBuf], Failure> {
+        if let Some(known) = self.registries.get() {
+            return Ok(known);
+        }
+        let mut fetch = self.workspace.cargo();
+        fetch
+            .current_dir(self.workspace.root().join("plugins"))
+            .args(["fetch", "--quiet", "--locked"]);
+        steps::run("fetch the crates of plugins", &mut fetch)?;
+        let entries = fs::read_dir(cargo_home.join("registry/src"))
             .into_iter()
-            .filter(|(from, _)| from.is_absolute())
-            .map(flag)
-            .collect()
+            .flatten()
+            .flatten();
+        let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        found.sort();
+        Ok(self.registries.get_or_init(|| found))
     }
 
     /// Compiles one C file without a standard library.

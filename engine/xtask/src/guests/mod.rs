@@ -236,7 +236,14 @@ mod tests {
         let folder = Workspace::find().root().join("plugins/guests");
         for guest in guests(&folder, &[]).unwrap() {
             let bytes = fs::read(guest.file()).unwrap();
-            for word in [&b"/home/"[..], b"/root/", b".cargo", b"/usr/lib/rustlib", b"/tmp/"] {
+            for word in [
+                &b"/home/"[..],
+                b"/root/",
+                b".cargo",
+                b"/usr/lib/rustlib",
+                b"/tmp/",
+                b"registry",
+            ] {
                 assert!(
                     !bytes.windows(word.len()).any(|window| window == word),
                     "{} holds `{}`",
