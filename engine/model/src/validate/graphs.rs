@@ -13,6 +13,8 @@ const MAX_NODES: usize = 1 << 16;
 const MAX_ALL_NODES: usize = 1 << 22;
 /// Largest number that an attribute may hold: sizes, counts, distances.
 const MAX_NUMBER: u64 = 1 << 31;
+/// Largest window; configs say "no window" by numbers that no sequence reaches.
+const MAX_WINDOW: u64 = 1 << 53;
 /// Most tensors that one numbered parameter stands for.
 const MAX_NUMBERED: u64 = 1 << 16;
 /// Most tensors that all numbered parameters stand for together.
@@ -79,10 +81,15 @@ impl Check {
         }
         for node in &graph.nodes {
             self.origin(&node.origin);
-            if let Some(number) = numbers(&node.op).into_iter().find(|n| *n > MAX_NUMBER) {
+            let most = if matches!(node.op, Op::Attend(_)) {
+                MAX_WINDOW
+            } else {
+                MAX_NUMBER
+            };
+            if let Some(number) = numbers(&node.op).into_iter().find(|n| *n > most) {
                 let op = node.op.name();
                 self.error(
-                    format!("`{op}` with the number {number}; at most {MAX_NUMBER} is possible"),
+                    format!("`{op}` with the number {number}; at most {most} is possible"),
                     node.origin.clone(),
                 );
             }
