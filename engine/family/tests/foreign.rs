@@ -50,7 +50,7 @@ fn registry(equation: &str, digest: &str) -> Registry {
     let text = format!(
         "schema = 1\nid = \"mine\"\ntitle = \"Mine\"\n[match]\nmodel_types = [\"mine\"]\n[values]\nn = 3\n\
          [names]\nroot = [\"\"]\n[embed]\nout = \"embedding(tokens, 'embed')\"\n[[stack]]\nname = \"decoder\"\n\
-         prefix = \"layers.{{i}}.\"\ncount = \"1\"\nlayer = \"decoder\"\n[layer.decoder]\nout = \"{equation}\"\n\
+         prefix = \"layers.{{i}}.\"\ncount = \"n - 2\"\nlayer = \"decoder\"\n[layer.decoder]\nout = \"{equation}\"\n\
          [block.expert]\nout = \"swirl(x, null)\"\n[head]\nfinal = \"x\"\n"
     );
     registry.add("mine.toml", SourceFile::new("families/mine.toml", text));
